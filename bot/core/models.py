@@ -1,0 +1,229 @@
+"""The nouns of the product. All frozen and JSON-safe (`core.codec`), because the journal stores them between steps."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+RunId = NewType("RunId", str)
+"""One build: 12 lower-case hex characters; part of branch, VM label and marker names."""
+VmId = NewType("VmId", str)
+"""A machine, as the provider names it (a UUID on Vers)."""
+CommitId = NewType("CommitId", str)
+"""A machine snapshot, as the provider names it. Not a git commit: those are plain `sha` strings."""
+AgentLabel = NewType("AgentLabel", str)
+"""An agent within its run: "architect", "server". Unique within the run; `[a-z0-9][a-z0-9-]{0,31}`."""
+
+
+class Role(StrEnum):
+    """What an agent is in its swarm."""
+
+    ARCHITECT = "architect"
+    WORKER = "worker"
+
+
+class AppKind(StrEnum):
+    """How the result is shown: a process that serves, files that are served, or a check that is run."""
+
+    WEB = "web"
+    STATIC = "static"
+    NONE = "none"
+
+
+class AgentState(StrEnum):
+    """Honest states. A silent agent is stalled, never done; an agent we cannot reach is lost, never failed."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    WORKING = "working"
+    DONE = "done"
+    FAILED = "failed"
+    STALLED = "stalled"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        """Whether this agent will do nothing more by itself."""
+        return self in (AgentState.DONE, AgentState.FAILED, AgentState.LOST)
+
+
+class RunState(StrEnum):
+    """Where a build is; the last four are terminal."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DECLINED = "declined"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the build has reached a terminal state."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+class Phase(StrEnum):
+    """The steps of a build in their order; the text is what people see."""
+
+    ADMIT = "admit"
+    PREPARE = "prepare"
+    SWARM = "swarm"
+    COLLECT = "collect"
+    PREVIEW = "preview"
+    PUBLISH = "publish"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository and the App installation through which we may touch it."""
+
+    full_name: str
+    """"owner/name"."""
+    id: int
+    installation_id: int
+
+    @property
+    def owner(self) -> str:
+        return self.full_name.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.full_name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What a person asked for: the issue as it stood in the signed payload that triggered the build."""
+
+    repo: Repo
+    issue: int
+    """Issue number."""
+    title: str
+    body: str
+    requested_by: str
+    """Login of the event's sender."""
+    delivery: str
+    """X-GitHub-Delivery of the trigger."""
+    insist: bool = False
+    """Build even if the brief says that the issue does not suit a swarm (`/swarm build`)."""
+    feedback: str = ""
+    """What the person wrote after the command, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One worker's share of the work."""
+
+    label: AgentLabel
+    produces: str
+    """Files or folders, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """The issue, read by the model without tools: what the architect prompt is made from.
+
+    `fits` is False when a swarm is the wrong tool (the guide's "When not to use swarms"); `reason` then says why.
+    """
+
+    title: str
+    goal: str
+    requirements: tuple[str, ...]
+    stack: str
+    components: tuple[Component, ...]
+    kind: AppKind
+    fits: bool
+    reason: str
+    check: str = ""
+    """For kind "none": the shell command whose exit status and output are the evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What model calls used. `cost_microusd` is dollars x 1,000,000, from the price table at the time of the call."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cost_microusd: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            self.cost_microusd + other.cost_microusd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """An agent as people see it: a row of the progress comment, the status page and the demo."""
+
+    label: AgentLabel
+    role: Role
+    vm: VmId | None
+    state: AgentState
+    doing: str = ""
+    """The last thing seen: "write server.js", "waiting for the workers"."""
+    reason: str = ""
+    """Why it failed or was lost."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file of the result. `mode` is git's: 0o100644 or 0o100755."""
+
+    path: str
+    content: bytes
+    mode: int = 0o100644
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A path that did not make it into the pull request, and why, in words for a reviewer."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What happened when the collected files were started once more on a clean machine."""
+
+    kind: AppKind
+    ok: bool
+    url: str = ""
+    """The address that was probed, as a visitor would; empty for kind "none"."""
+    status: int = 0
+    """HTTP status of the probe; 0 if nothing answered."""
+    command: str = ""
+    exit_status: int | None = None
+    """Of the check command (kind "none")."""
+    output: str = ""
+    """Last lines of the app's or the check's output."""
+    bridged: bool = False
+    """The app listens on IPv4 only, and the IPv6 bridge makes it reachable."""
+    problem: str = ""
+    """Why `ok` is False, in one sentence."""
+    vm: VmId | None = None
+    probed_at: str = ""
+    """RFC 3339."""
+    install_seconds: float = 0.0
+    start_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What stands on GitHub at the end."""
+
+    branch: str
+    commit_sha: str
+    pull_request: int
+    pull_request_url: str
+    draft: bool
+    deployment_id: int | None = None

@@ -1,0 +1,155 @@
+"""Environment -> frozen `Settings`. The only reader of the environment in the product."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/swarm-build`, else `~/.cache/swarm-build`."""
+    return Path("~/.cache").expanduser() / "swarm-build"
+
+
+class Settings(BaseSettings):
+    """All that an operator can set, each from the environment variable of the same name in capitals.
+
+    `docs/configuration.md` is made from this class. Secrets print as stars.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file=None)
+
+    # Where things are kept
+    database_url: str = Field(
+        "sqlite:///swarm-build.db", description="SQLite file or Postgres, as a SQLAlchemy URL."
+    )
+    swarm_cache: Path = Field(
+        default_factory=default_cache,
+        description="Base tree, golden layers and downloads of the local stand-ins.",
+    )
+    deployment: str = Field(
+        "default",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,30}$",
+        description="Name of this installation; part of labels and tags on Vers.",
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="Address of the web process as GitHub and people reach it."
+    )
+
+    # GitHub
+    github_url: str = Field(
+        "https://api.github.com", description="REST API; on GitHub Enterprise Server https://HOST/api/v3."
+    )
+    github_app_id: str = ""
+    github_private_key: SecretStr = Field(
+        SecretStr(""), description="The App's private key, PEM; \\n is accepted for line ends."
+    )
+    github_private_key_file: Path | None = None
+    github_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Without one, every webhook is refused."
+    )
+    trigger_label: str = Field("swarm-build", description="The label that starts a build.")
+
+    # Vers
+    vers_url: str = Field("https://api.vers.sh", description="With or without /api/v1.")
+    vers_api_key: SecretStr = SecretStr("")
+    vers_vm_domain: str = Field("vm.vers.sh", description="Machines are reached at {vm}.{domain}.")
+    vers_front: str = Field(
+        "{vm}:443", description="host:port to dial; {vm} stands for the machine's full host name."
+    )
+    vers_ca_file: Path | None = Field(
+        None, description="Certificate authority of a stand-in; the system's without it."
+    )
+    vers_publish_url: str = Field(
+        "", description="Only for the local Vers: where a port of a machine is published on loopback."
+    )
+    vm_memory_mib: int = Field(4096, ge=512)
+    vm_disk_mib: int = Field(8192, ge=1024)
+    vm_vcpus: int = Field(2, ge=1)
+
+    # Models
+    anthropic_api_key: SecretStr = SecretStr("")
+    anthropic_base_url: str = "https://api.anthropic.com"
+    agent_model: str = Field("claude-sonnet-4-5", description="Model of architect and workers.")
+    brief_model: str = Field("claude-sonnet-4-5", description="Model that reads the issue.")
+    max_tokens: int = Field(32_000, ge=256, description="Ceiling of max_tokens of one call.")
+    run_budget_usd: float = Field(10.0, gt=0, description="Dollars that one build may spend on models.")
+    pi_package: str = Field(
+        "@earendil-works/pi-coding-agent@0.87.1",
+        description="npm package and version of pi in the golden image.",
+    )
+
+    # Limits of one build
+    max_agents: int = Field(8, ge=1, description="Agent VMs of one build, architect included.")
+    warm_workers: int = Field(3, ge=0, description="Worker VMs that are branched ahead.")
+    run_minutes: float = Field(45.0, gt=0, description="Wall time of one build.")
+    stall_seconds: float = Field(
+        300.0, gt=0, description="Silence after which a living agent counts as stalled."
+    )
+    start_seconds: float = Field(120.0, gt=0, description="Time that an app gets to listen on its port.")
+    preview_hours: float = Field(24.0, gt=0, description="Life of a preview after its pull request.")
+    concurrent_builds: int = Field(4, ge=1)
+    writer_role: str = Field(
+        "write", description="Least permission of a person who may trigger: write, maintain or admin."
+    )
+
+    # What machines may reach
+    registry_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("registry.npmjs.org", "pypi.org", "files.pythonhosted.org", "deb.debian.org", "security.debian.org"),
+        description="Hosts that the registry proxy lets through, separated by commas.",
+    )
+    npm_registry: str = Field(
+        "https://registry.npmjs.org/", description="Registry that npm uses inside the machines."
+    )
+    pypi_index: str = Field("https://pypi.org/simple", description="Index that pip uses inside the machines.")
+
+    log_level: str = "INFO"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(hosts := data.get("registry_hosts"), str):
+            data["registry_hosts"] = tuple(host.strip() for host in hosts.split(",") if host.strip())
+        return data
+
+    @model_validator(mode="after")
+    def _key_from_file_or_text(self) -> Self:
+        if self.github_private_key_file and self.github_private_key.get_secret_value():
+            raise ValueError("set GITHUB_PRIVATE_KEY or GITHUB_PRIVATE_KEY_FILE, not both")
+        return self
+
+    def private_key(self) -> str:
+        """The App's private key as PEM text; empty when none is configured."""
+        if self.github_private_key_file:
+            return self.github_private_key_file.read_text()
+        return self.github_private_key.get_secret_value().replace("\\n", "\n")
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables for a child process: only those that differ from the defaults."""
+        changed = self.model_dump(exclude_defaults=True, exclude_unset=False)
+        return {name.upper(): _text(value) for name, value in changed.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return (
+        value
+        if isinstance(value, str)
+        else json.dumps(value)
+        if isinstance(value, int | float)
+        else str(value)
+    )
+
+
+def load_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        pydantic.ValidationError: a variable has a wrong value; the message names it.
+    """
+    return Settings()
