@@ -160,6 +160,15 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class Spender:
+    """Who pays for a model call: an agent of a run, on a machine."""
+
+    run: RunId
+    agent: AgentLabel
+    vm: VmId | None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentView:
     """An agent as people see it: a row of the progress comment, the status page and the demo."""
 

@@ -2,22 +2,12 @@
 
 import hashlib
 import uuid
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from bot.core.models import AgentLabel, RunId, Tokens, VmId
+from bot.core.models import AgentLabel, RunId, Spender, Tokens
 from bot.pipeline.journal.database import Clock, runs, usage
 from bot.pipeline.journal.fleet import Fleet
-
-
-@dataclass(frozen=True, slots=True)
-class Spender:
-    """Who pays for a call: an agent of a run, on a machine."""
-
-    run: RunId
-    agent: AgentLabel
-    vm: VmId | None
 
 
 class Usage:
