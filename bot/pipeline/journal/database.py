@@ -14,6 +14,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -22,8 +23,19 @@ from sqlalchemy import (
     event,
     make_url,
 )
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from bot.core.errors import Transient, TranslationTable
 
 metadata = MetaData()
+
+DATABASE_ERRORS: TranslationTable = {
+    OperationalError: Transient,
+    InterfaceError: Transient,
+    PoolTimeoutError: Transient,
+}
+"""What a database that is down, locked or not yet migrated raises."""
 
 Clock = Callable[[], float]
 """Seconds since the epoch, as `time.time` gives them."""
@@ -140,6 +152,15 @@ usage = Table(
 )
 Index("usage_by_run", usage.c.run)
 
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("mode", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
 golden_images = Table(
     "golden_images",
     metadata,
@@ -158,7 +179,7 @@ def open_database(url: str) -> Engine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     if parsed.database and parsed.database != ":memory:":
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True)

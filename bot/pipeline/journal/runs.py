@@ -8,9 +8,16 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.core.codec import dump, load
-from bot.core.errors import Cancelled, NotFound
+from bot.core.errors import Cancelled, NotFound, translate
 from bot.core.models import BuildRequest, Phase, RunId, RunState
-from bot.pipeline.journal.database import Clock, cancellations, deliveries, run_events, runs
+from bot.pipeline.journal.database import (
+    DATABASE_ERRORS,
+    Clock,
+    cancellations,
+    deliveries,
+    run_events,
+    runs,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,14 @@ class Runs:
         self._engine = engine
         self._now = now
 
+    def ping(self) -> None:
+        """
+        Raises:
+            Transient: the database does not answer, or has no tables yet.
+        """
+        with translate(DATABASE_ERRORS, "asking the database"), self._engine.begin() as db:
+            db.execute(select(runs.c.id).limit(1))
+
     # Deliveries ------------------------------------------------------------------------------------
 
     def accept(
@@ -59,9 +74,12 @@ class Runs:
         """Store a delivery and do `then` in the same transaction; False if this id or content is known.
 
         `then` gets the open connection, so that the job on the queue exists exactly if the row does.
+
+        Raises:
+            Transient: the database is down; nothing was stored.
         """
         try:
-            with self._engine.begin() as db:
+            with translate(DATABASE_ERRORS, "storing the delivery"), self._engine.begin() as db:
                 db.execute(
                     insert(deliveries).values(
                         id=delivery,

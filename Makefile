@@ -1,0 +1,61 @@
+# Each target does all the set-up that it needs. On Debian 12 as root, or as a user with sudo.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
+DEBS := python3-venv iproute2 nftables mmdebstrap openssh-client util-linux git
+ARGS ?=
+
+.PHONY: demo dev doctor test check lint types format lock clean setup system browser help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: setup ## the main job on this machine: issue, swarm, pull request, live preview
+	@$(SUDO) $(BIN)/swarm-bot demo $(ARGS)
+
+doctor: setup ## what this machine and the configuration lack, and the cure
+	@$(SUDO) $(BIN)/swarm-bot doctor
+
+test: setup browser ## the whole test suite
+	@$(SUDO) $(BIN)/python -m pytest $(ARGS)
+
+check: setup lint types ## ruff, mypy --strict and the architecture test
+	@$(BIN)/python -m pytest -q tests/test_architecture.py
+
+lint: $(VENV)/.done
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.done
+	@$(BIN)/mypy
+
+format: $(VENV)/.done ## rewrite the code as ruff wants it
+	@$(BIN)/ruff check --fix -q . ; $(BIN)/ruff format .
+
+setup: system $(VENV)/.done
+
+# Debian packages, only if one is missing: a second run asks nobody for anything.
+system:
+	@missing=""; for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  command -v apt-get >/dev/null || { echo "This needs Debian's packages:$$missing. Install them by hand, then run make again." >&2; exit 1; }; \
+	  echo "installing$$missing"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+browser:
+	@command -v chromium >/dev/null || { echo "installing chromium for the browser test"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
+$(VENV)/.done: requirements.lock pyproject.toml | system
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## resolve the dependencies anew into requirements.lock (needs uv)
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+
+clean: ## the virtual environment and the cache folder of the local machines
+	@cache="$${SWARM_CACHE:-$$HOME/.cache/swarm-build}"; echo "removing $(VENV) and $$cache"; $(SUDO) rm -rf --one-file-system "$$cache" $(VENV)

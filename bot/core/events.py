@@ -1,0 +1,293 @@
+"""Bytes of a webhook -> one typed event, or the reason why it is none of ours. Past this module nobody reads a payload.
+
+Shapes are GitHub's webhook payloads (https://docs.github.com/webhooks/webhook-events-and-payloads); of each only what
+the product needs is read, so that a new field over there changes nothing here.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapter, ValidationError
+
+from bot.core.errors import UserError
+from bot.core.models import Repo
+
+
+class EventKind(StrEnum):
+    """What happened, as far as we care; the tag of the union `Event`."""
+
+    ISSUE_LABELED = "issue_labeled"
+    ISSUE_UNLABELED = "issue_unlabeled"
+    ISSUE_CLOSED = "issue_closed"
+    COMMENT_CREATED = "comment_created"
+    PULL_REQUEST_CLOSED = "pull_request_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who did it. `type` is GitHub's: "User", "Organization" …; events by a "Bot" never become values."""
+
+    login: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueLabeled:
+    """One label was put on an issue."""
+
+    repo: Repo
+    issue: int
+    title: str
+    body: str
+    label: str
+    sender: Sender
+    kind: Literal[EventKind.ISSUE_LABELED] = EventKind.ISSUE_LABELED
+
+
+@dataclass(frozen=True, slots=True)
+class IssueUnlabeled:
+    """One label was taken off an issue."""
+
+    repo: Repo
+    issue: int
+    label: str
+    sender: Sender
+    kind: Literal[EventKind.ISSUE_UNLABELED] = EventKind.ISSUE_UNLABELED
+
+
+@dataclass(frozen=True, slots=True)
+class IssueClosed:
+    """An issue was closed, for whatever reason."""
+
+    repo: Repo
+    issue: int
+    sender: Sender
+    kind: Literal[EventKind.ISSUE_CLOSED] = EventKind.ISSUE_CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class CommentCreated:
+    """Someone wrote a comment. For a pull request, `issue` is its number and `title` and `body` are its own."""
+
+    repo: Repo
+    issue: int
+    title: str
+    body: str
+    is_pull_request: bool
+    comment_id: int
+    comment: str
+    """What the person wrote."""
+    sender: Sender
+    kind: Literal[EventKind.COMMENT_CREATED] = EventKind.COMMENT_CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestClosed:
+    """A pull request was closed, merged or not."""
+
+    repo: Repo
+    pull_request: int
+    merged: bool
+    head_branch: str
+    sender: Sender
+    kind: Literal[EventKind.PULL_REQUEST_CLOSED] = EventKind.PULL_REQUEST_CLOSED
+
+
+Event = Annotated[
+    IssueLabeled | IssueUnlabeled | IssueClosed | CommentCreated | PullRequestClosed, Discriminator("kind")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A delivery that asks nothing of us; `reason` is for the log and for GitHub's list of deliveries."""
+
+    reason: str
+
+
+_stored: TypeAdapter[Any] = TypeAdapter(Event)
+
+
+def load_event(data: Any) -> Event:
+    """The inverse of `core.codec.dump` for an event.
+
+    Raises:
+        pydantic.ValidationError: the data was not made by `dump` from an event.
+    """
+    return _stored.validate_python(data)  # type: ignore[no-any-return]  # pydantic returns Any
+
+
+def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
+    """A webhook's body as a typed event.
+
+    Args:
+        event: header X-GitHub-Event: "issues".
+        payload: the raw body, application/json.
+        app_id: our App's id; a comment that was written through it is ours, whoever's name it carries.
+
+    Raises:
+        UserError: the body is not JSON, or not of the shape that GitHub sends for an event that is ours.
+    """
+    body = _object(payload)
+    action = body.get("action")
+    name = f"{event}.{action}" if isinstance(action, str) else event
+    read = _READERS.get(name)
+    if read is None:
+        return Ignored(f"{name} is not ours")
+    try:
+        frame = _Frame.model_validate(body)
+        if frame.sender.type == "Bot":
+            return Ignored("sent by a bot")
+        if frame.installation is None:
+            return Ignored("it did not come through an installation of this App")
+        return read(frame, body, app_id)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"the body is not GitHub's {name}: {where}: {first['msg']}") from error
+
+
+def _object(payload: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(payload)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise UserError("the body is not JSON; set the webhook's content type to application/json") from error
+    if not isinstance(body, dict):
+        raise UserError("the body is not a JSON object")
+    return body
+
+
+# What is read of GitHub's payloads --------------------------------------------------------------------
+
+
+class _User(BaseModel):
+    login: str
+    type: str = "User"
+
+
+class _Repository(BaseModel):
+    full_name: str
+    id: StrictInt
+
+
+class _Numbered(BaseModel):
+    id: StrictInt
+
+
+class _Frame(BaseModel):
+    """What all payloads of repository events have in common."""
+
+    sender: _User
+    repository: _Repository
+    installation: _Numbered | None = None
+
+    @property
+    def repo(self) -> Repo:
+        installation = self.installation.id if self.installation else 0
+        return Repo(self.repository.full_name, self.repository.id, installation)
+
+    @property
+    def by(self) -> Sender:
+        return Sender(self.sender.login, self.sender.type)
+
+
+class _Issue(BaseModel):
+    number: StrictInt
+    title: str
+    body: str | None = None
+    pull_request: dict[str, Any] | None = None
+
+
+class _Label(BaseModel):
+    name: str
+
+
+class _IssueLabel(BaseModel):
+    issue: _Issue
+    label: _Label | None = None  # absent when the label itself was deleted from the repository
+
+
+class _IssueOnly(BaseModel):
+    issue: _Issue
+
+
+class _CommentBody(BaseModel):
+    id: StrictInt
+    body: str | None = None
+    performed_via_github_app: _Numbered | None = None
+
+
+class _Comment(BaseModel):
+    issue: _Issue
+    comment: _CommentBody
+
+
+class _Head(BaseModel):
+    ref: str
+
+
+class _PullRequest(BaseModel):
+    number: StrictInt
+    merged: StrictBool | None = None
+    head: _Head
+
+
+class _PullRequestOnly(BaseModel):
+    pull_request: _PullRequest
+
+
+# Readers ----------------------------------------------------------------------------------------------
+
+
+def _labeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = _IssueLabel.model_validate(body)
+    if seen.label is None:
+        return Ignored("the event names no label")
+    issue = seen.issue
+    return IssueLabeled(frame.repo, issue.number, issue.title, issue.body or "", seen.label.name, frame.by)
+
+
+def _unlabeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = _IssueLabel.model_validate(body)
+    if seen.label is None:
+        return Ignored("the event names no label")
+    return IssueUnlabeled(frame.repo, seen.issue.number, seen.label.name, frame.by)
+
+
+def _closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    return IssueClosed(frame.repo, _IssueOnly.model_validate(body).issue.number, frame.by)
+
+
+def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = _Comment.model_validate(body)
+    through = seen.comment.performed_via_github_app
+    if through is not None and str(through.id) == app_id:
+        return Ignored("written through this App")
+    issue = seen.issue
+    return CommentCreated(
+        repo=frame.repo,
+        issue=issue.number,
+        title=issue.title,
+        body=issue.body or "",
+        is_pull_request=issue.pull_request is not None,
+        comment_id=seen.comment.id,
+        comment=seen.comment.body or "",
+        sender=frame.by,
+    )
+
+
+def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = _PullRequestOnly.model_validate(body).pull_request
+    return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
+
+
+_READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignored]] = {
+    "issues.labeled": _labeled,
+    "issues.unlabeled": _unlabeled,
+    "issues.closed": _closed,
+    "issue_comment.created": _commented,
+    "pull_request.closed": _pull_request_closed,
+}

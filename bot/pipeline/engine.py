@@ -1,0 +1,259 @@
+"""Durable workflows, steps, queues and timers. The only module that knows DBOS.
+
+Facts about DBOS 3.4.0 that shaped this room: queues are polled; a step is at-least-once, its recorded result is final;
+a cancelled DBOS workflow can run no clean-up step, so stopping a build is our own affair (`journal.cancellations`);
+recovery happens at launch for rows of the same executor id, so one worker on SQLite keeps a fixed id behind a lock file.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import stamina
+from dbos import DBOS, DBOSClient, EnqueueOptions
+from dbos import Serializer as DbosSerializer
+from sqlalchemy import Connection, make_url
+
+from bot.core import errors
+from bot.core.errors import BotError, Permanent, Transient, UserError
+
+log = logging.getLogger(__name__)
+
+APPLICATION = "swarm-build"
+VERSION = "swarm-1"
+"""Pinned by hand: DBOS's default, a hash of the sources, would strand every build in flight at each deploy."""
+EVENTS, BUILDS, HOUSEKEEPING = "events", "builds", "housekeeping"
+HANDLE_EVENT, BUILD, END_PREVIEW = "handle_event", "build_v1", "end_preview"
+
+Workflow = Callable[[str], None]
+
+
+class _Json(DbosSerializer):
+    """JSON instead of DBOS's pickle, which would run code for whoever can write to the database."""
+
+    def serialize(self, data: Any) -> str:
+        return json.dumps(data, default=_error_to_json)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        return json.loads(serialized_data, object_hook=_error_from_json)
+
+    def name(self) -> str:
+        return "swarm_build_json"
+
+
+def _error_to_json(value: object) -> Any:
+    if isinstance(value, BaseException):
+        return {"__error__": type(value).__name__, "message": str(value)}
+    raise TypeError(f"a {type(value).__name__} does not belong in a workflow's arguments or results")
+
+
+def _error_from_json(data: dict[str, Any]) -> Any:
+    name = data.get("__error__")
+    if name is None:
+        return data
+    kind = getattr(errors, name, Permanent)
+    return (
+        kind(data["message"])
+        if isinstance(kind, type) and issubclass(kind, BotError)
+        else Permanent(data["message"])
+    )
+
+
+def dbos_url(database_url: str) -> str:
+    """The URL as DBOS wants it: it adds its own driver name for Postgres."""
+    url = make_url(database_url)
+    backend = url.get_backend_name()
+    return url.set(drivername=backend).render_as_string(hide_password=False)
+
+
+def migrate(database_url: str) -> None:
+    """Create or upgrade DBOS's own tables; ours are `journal.migrate`'s."""
+    DBOS.migrate(dbos_url(database_url))
+
+
+class Jobs:
+    """Puts work on the queues, from any process that has the database. Never retries: the caller answers 503."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._client: DBOSClient | None = None
+        self._lock = threading.Lock()
+
+    def _connected(self) -> DBOSClient:
+        with self._lock:  # made on first use: a client from before gunicorn's fork breaks on Postgres
+            if self._client is None:
+                self._client = DBOSClient(
+                    system_database_url=dbos_url(self._url),
+                    application_name=APPLICATION,
+                    serializer=_Json(),
+                    retry_connection_errors=False,
+                    lazy=True,
+                )
+            return self._client
+
+    def event(self, db: Connection, delivery: str, partition: str) -> None:
+        """Handle a stored delivery; one at a time per partition (the repository), in the caller's transaction."""
+        self._enqueue(db, HANDLE_EVENT, EVENTS, f"event-{delivery}", partition, delivery)
+
+    def build(self, db: Connection, run: str, partition: str) -> None:
+        """Run a build; one at a time per partition (the repository), in the caller's transaction."""
+        self._enqueue(db, BUILD, BUILDS, f"build-{run}", partition, run)
+
+    def _enqueue(
+        self, db: Connection, workflow: str, queue: str, job: str, partition: str, argument: str
+    ) -> None:
+        options: EnqueueOptions = {
+            "workflow_name": workflow,
+            "queue_name": queue,
+            "workflow_id": job,
+            "queue_partition_key": partition,
+            "app_version": VERSION,
+        }
+        self._connected().enqueue_in_transaction(db, options, argument)
+
+    def end_preview_later(self, run: str, delay_s: float) -> None:
+        """Take a build's preview away after a delay; a second call changes nothing."""
+        options: EnqueueOptions = {
+            "workflow_name": END_PREVIEW,
+            "queue_name": HOUSEKEEPING,
+            "workflow_id": f"preview-{run}",
+            "delay_seconds": delay_s,
+            "app_version": VERSION,
+        }
+        self._connected().enqueue(options, run)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._client is not None:
+            self._client.destroy()
+
+
+class Steps:
+    """What a workflow calls: each step's result is recorded once, so that a restart does not repeat it."""
+
+    def __init__(self, attempts: int = 5) -> None:
+        self._attempts = attempts
+
+    def run(self, name: str, step: Callable[[], Any]) -> Any:
+        """Run a step, or take its recorded result.
+
+        `Transient` is tried again with back-off, as long as the other side asked for or up to 30 s; other errors end
+        the step at once. The error itself is recorded, too, and raised again.
+
+        Raises:
+            BotError: what the step raised; anything else comes out as `Permanent`.
+        """
+        outcome = DBOS.run_step({"name": name}, lambda: self._attempt(name, step))
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
+
+    def _attempt(self, name: str, step: Callable[[], Any]) -> dict[str, Any]:
+        try:
+            for attempt in stamina.retry_context(
+                on=_wait, attempts=self._attempts, timeout=None, wait_max=30.0
+            ):
+                with attempt:
+                    return {"value": step()}
+        except BotError as error:
+            if not isinstance(error, UserError):
+                log.warning("step %s: %s: %s", name, type(error).__name__, error)
+            return {"error": error}
+        except Exception as error:
+            log.exception("step %s broke", name)
+            return {"error": Permanent(f"{name}: {type(error).__name__}: {error}")}
+        raise AssertionError("unreachable: retry_context returns or raises")
+
+
+def _wait(error: Exception) -> bool | float:
+    if not isinstance(error, Transient):
+        return False
+    return True if error.retry_after_s is None else error.retry_after_s
+
+
+class Engine:
+    """The worker's side: runs the workflows from the queues until `stop`."""
+
+    def __init__(self, database_url: str, *, concurrent_builds: int) -> None:
+        self._url = database_url
+        self._concurrent_builds = concurrent_builds
+
+    def launch(self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow) -> None:
+        """Register the workflows, take up what a former process left, and start to poll the queues."""
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_url": dbos_url(self._url),
+                "application_version": VERSION,
+                "executor_id": "worker",
+                "serializer": _Json(),
+                "max_executor_threads": 64,
+                "log_level": "WARNING",
+                "run_migrations": False,
+            }
+        )
+        DBOS.workflow(name=HANDLE_EVENT)(_named("handle_event", handle_event))
+        DBOS.workflow(name=BUILD)(_named("build", build))
+        DBOS.workflow(name=END_PREVIEW)(_named("end_preview", end_preview))
+        DBOS.launch()
+        # Polled twice a second: an idle worker costs 3 % of a core, and a label waits a quarter second on average.
+        DBOS.register_queue(
+            EVENTS,
+            partition_concurrency=1,
+            worker_concurrency=8,
+            polling_interval_sec=0.25,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            BUILDS,
+            partition_concurrency=1,
+            worker_concurrency=self._concurrent_builds,
+            polling_interval_sec=0.25,
+            on_conflict="always_update",
+        )
+        DBOS.register_queue(
+            HOUSEKEEPING, worker_concurrency=2, polling_interval_sec=2.0, on_conflict="always_update"
+        )
+
+    def stop(self) -> None:
+        """Stop polling. Steps that run are abandoned; the next worker runs them again."""
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def _named(name: str, workflow: Workflow) -> Workflow:
+    def run(argument: str) -> None:
+        workflow(argument)
+
+    run.__name__ = run.__qualname__ = name
+    return run
+
+
+@contextmanager
+def only_worker(database_url: str) -> Iterator[None]:
+    """Hold the lock that makes this process the one worker of a SQLite database. Postgres needs none.
+
+    Raises:
+        UserError: another worker holds it.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        yield
+        return
+    path = Path(f"{url.database}.worker.lock")
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another worker runs on {url.database}: SQLite allows one; set DATABASE_URL to Postgres for more"
+            ) from None
+        yield
+    finally:
+        os.close(handle)

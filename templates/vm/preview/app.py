@@ -1,0 +1,179 @@
+"""Runs inside the clean machine, as root: installs, starts and watches the collected app. JSON in (stdin), JSON out.
+
+    app.py install  {"workspace"}                                  -> {"exit_status", "output", "seconds"}
+    app.py start    {"workspace", "kind", "port", "limit_s"}       -> {"listens": "::" | "ipv4" | "", "problem", "output", "seconds"}
+    app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
+    app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
+
+Everything of the app runs as user `agent` with the environment that a login shell of that user has.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LOGS = Path("/var/log/swarm-app")
+HERE = Path(__file__).parent
+TAIL_LINES = 50
+
+
+def as_agent(command: str, workspace: str, extra: dict[str, str] | None = None) -> list[str]:
+    """The argv that runs a shell command as the agent's user, in the workspace."""
+    exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in (extra or {}).items())
+    script = f"cd {shlex.quote(workspace)} && {exports}{command}"
+    return ["runuser", "-u", "agent", "--", "env", "HOME=/home/agent", "CI=1", "bash", "-lc", script]
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 65536))
+            text = log.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
+    """Run to the end, output into a log; exit status 124 when the limit passed, as `timeout` says it."""
+    LOGS.mkdir(exist_ok=True)
+    log = LOGS / f"{name}.log"
+    began = time.monotonic()
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            status = child.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 9)
+            child.wait()
+            out.write(f"\n(ended after {limit_s:g} s)\n".encode())
+            status = 124
+    return {"exit_status": status, "output": tail(log), "seconds": time.monotonic() - began}
+
+
+def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
+    """What the files ask for: npm for package.json, pip into .venv for Python."""
+    root = Path(workspace)
+    commands = []
+    if (root / "package.json").exists():
+        locked = (root / "package-lock.json").exists()
+        commands.append(f"npm {'ci' if locked else 'install'} --no-fund --no-audit --no-progress")
+    wanted = [name for name in ("requirements.txt",) if (root / name).exists()]
+    if wanted:
+        commands.append("python3 -m venv .venv")
+        commands.append(f".venv/bin/pip install --quiet --disable-pip-version-check -r {wanted[0]}")
+    if not commands:
+        return {"exit_status": 0, "output": "nothing to install", "seconds": 0.0}
+    return run_logged("install", as_agent(" && ".join(commands), workspace), limit_s)
+
+
+def processes(workspace: str, kind: str, port: int) -> dict[str, str]:
+    """Process name -> command: the Procfile's, or our file server for a static site."""
+    root = Path(workspace)
+    if kind == "static":
+        folder = next(
+            (d for d in ("public", "dist", "build", "site", ".") if (root / d / "index.html").exists()), "."
+        )
+        return {"web": f"exec python3 -m http.server --bind :: --directory {folder} {port}"}
+    found = {}
+    for line in (root / "Procfile").read_text().splitlines():
+        name, colon, command = line.partition(":")
+        if colon and command.strip() and not name.startswith("#"):
+            found[name.strip()] = command.strip()
+    return found
+
+
+def listeners(port: int) -> set[str]:
+    """Local addresses on which a TCP port listens: "*" or "::" for both families, else as the kernel says."""
+    out = subprocess.run(
+        ["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True
+    ).stdout
+    return {line.split()[3].rsplit(":", 1)[0].strip("[]") for line in out.splitlines()}
+
+
+def family(port: int) -> str:
+    """ "::" if the port answers over IPv6 from outside, "ipv4" if over IPv4 only, "" if nothing listens."""
+    found = listeners(port)
+    if not found:
+        return ""
+    return "::" if found & {"*", "::"} else "ipv4"
+
+
+def others() -> list[str]:
+    """Ports that something listens on, to tell what an app did instead of taking $PORT."""
+    out = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
+    ports = {line.split()[3].rsplit(":", 1)[1] for line in out.splitlines()}
+    return sorted(ports - {"22", "8898", "8899"}, key=int)
+
+
+def await_port(port: int, limit_s: float, alive: list[str]) -> tuple[str, str]:
+    """(family, problem): waits until the port listens, a process is gone or the limit has passed."""
+    end = time.monotonic() + limit_s
+    while True:
+        if got := family(port):
+            return got, ""
+        for name in alive:
+            if subprocess.run(
+                ["tmux", "has-session", "-t", f"=app-{name}"], check=False, capture_output=True
+            ).returncode:
+                return "", f"the process {name!r} ended before it listened on port {port}"
+        if time.monotonic() > end:
+            seen = others()
+            instead = f"; ports that do listen: {', '.join(seen)}" if seen else ""
+            return "", f"nothing listened on port {port} within {limit_s:g} s{instead}"
+        time.sleep(0.05)
+
+
+def start(workspace: str, kind: str, port: int, limit_s: float) -> dict[str, object]:
+    LOGS.mkdir(exist_ok=True)
+    began = time.monotonic()
+    wanted = processes(workspace, kind, port)
+    if "web" not in wanted:
+        return {"listens": "", "problem": "the Procfile names no process `web`", "output": "", "seconds": 0.0}
+    path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
+    for name, command in wanted.items():
+        log = LOGS / f"{name}.log"
+        log.touch()
+        argv = as_agent(
+            f'export PATH={shlex.quote(path)}:"$PATH"; {command}',
+            workspace,
+            {"PORT": str(port), "NODE_ENV": "production"},
+        )
+        shell = f"{shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1"
+        subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", shell], check=True)
+    listens, problem = await_port(port, limit_s, list(wanted))
+    output = "\n".join(tail(LOGS / f"{name}.log", TAIL_LINES // len(wanted)) for name in wanted)
+    return {"listens": listens, "problem": problem, "output": output, "seconds": time.monotonic() - began}
+
+
+def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
+    argv = ["runuser", "-u", "agent", "--", "bash", "-lc", f"exec node {HERE}/bridge.js {bridge_port} {port}"]
+    shell = f"{shlex.join(argv)} >>{LOGS}/bridge.log 2>&1"
+    subprocess.run(["tmux", "new-session", "-d", "-s", "app-bridge", shell], check=True)
+    listens, problem = await_port(bridge_port, limit_s, ["bridge"])
+    return {
+        "listens": listens,
+        "problem": problem or ("" if listens == "::" else "the bridge got no IPv6 socket"),
+    }
+
+
+def check(workspace: str, command: str, limit_s: float) -> dict[str, object]:
+    path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
+    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace)
+    return run_logged("check", argv, limit_s)
+
+
+def log() -> dict[str, object]:
+    return {"output": "\n".join(tail(path) for path in sorted(LOGS.glob("*.log")))}
+
+
+ACTIONS = {"install": install, "start": start, "bridge": bridge, "check": check, "log": log}
+
+if __name__ == "__main__":
+    print(json.dumps(ACTIONS[sys.argv[1]](**json.load(sys.stdin))))
