@@ -2,8 +2,10 @@
 
     BotError
       UserError        the person who asked: shown to them exactly as written
+        Declined       the same, and a maintainer may insist
       Transient        the engine: try again, after `retry_after_s` when the other side said so
       Permanent        the operator: this run fails, the message says what to look at
+        NotFound, Conflict, Forbidden
       Unauthentic      nobody: the caller is not who they claim to be (answered 401)
       Cancelled        nobody: the run was asked to stop and unwinds
 
@@ -20,6 +22,10 @@ class BotError(Exception):
 
 class UserError(BotError):
     """The person who asked can mend it; the message is shown to them as written."""
+
+
+class Declined(UserError):
+    """The issue does not suit a swarm; the message says why, and a maintainer may insist."""
 
 
 class Transient(BotError):

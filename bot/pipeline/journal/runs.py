@@ -154,6 +154,11 @@ class Runs:
         with self._engine.begin() as db:
             return [_run(row) for row in db.execute(query)]
 
+    def of_repo(self, repo: str) -> list[Run]:
+        """All builds of a repository, newest first."""
+        with self._engine.begin() as db:
+            return [_run(row) for row in db.execute(select(runs).where(runs.c.repo == repo).order_by(runs.c.created_at.desc()))]
+
     def recent(self, limit: int = 50) -> list[Run]:
         """The newest builds of all repositories."""
         with self._engine.begin() as db:
@@ -236,15 +241,21 @@ class Runs:
             db.execute(insert(cancellations).values(run=run, by=by, reason=reason, at=self._now()))
             return True
 
+    def cancellation(self, run: RunId) -> str:
+        """Who asked the build to stop, and why: "stopped by @ada: …"; empty if nobody did."""
+        with self._engine.begin() as db:
+            row = db.execute(select(cancellations).where(cancellations.c.run == run)).first()
+        if row is None:
+            return ""
+        return f"stopped by @{row.by}: {row.reason}" if row.by else str(row.reason)
+
     def check_cancelled(self, run: RunId) -> None:
         """
         Raises:
             Cancelled: the build was asked to stop; the message says by whom and why.
         """
-        with self._engine.begin() as db:
-            row = db.execute(select(cancellations).where(cancellations.c.run == run)).first()
-        if row is not None:
-            raise Cancelled(f"stopped by @{row.by}: {row.reason}" if row.by else row.reason)
+        if why := self.cancellation(run):
+            raise Cancelled(why)
 
 
 def _run(row: Any) -> Run:

@@ -1,0 +1,61 @@
+"""The clean machine of a build: branched ahead, used once, recorded before it exists."""
+
+from concurrent.futures import Executor, Future
+
+from bot.core.models import CommitId, RunId, VmId
+from bot.pipeline.rooms import Rooms
+from bot.vms.base import Shell
+
+PURPOSE = "preview"
+
+
+class CleanMachine:
+    """At most one live machine for the preview of a build.
+
+    A machine that a former process left is never used: nobody knows how far it came. It is deleted first.
+    """
+
+    def __init__(self, rooms: Rooms, run: RunId, golden: CommitId) -> None:
+        self._rooms = rooms
+        self._run = run
+        self._golden = golden
+        self._ahead: Future[VmId] | None = None
+
+    def branch_ahead(self, executor: Executor) -> None:
+        """Start to branch while something else is going on."""
+        if self._ahead is None:
+            self._ahead = executor.submit(self._branch)
+
+    def take(self) -> Shell:
+        """The line to a machine on which nothing has run yet."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            self.delete()
+            vm = self._branch()
+        else:
+            vm = ahead.result()
+        return self._rooms.connect(vm)
+
+    def delete(self) -> None:
+        """No machine of this purpose is left, nor one on its way."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and not ahead.cancel():
+            ahead.exception()  # waits: what is being branched has to be written down before it can be deleted
+        for row in self._rooms.fleet.machines(self._run):
+            if row.purpose.startswith(PURPOSE):
+                if row.vm is None:
+                    self._rooms.fleet.abandon(row.intent)
+                else:
+                    self._rooms.provider.delete(row.vm)
+                    self._rooms.fleet.gone(row.vm)
+
+    def _branch(self) -> VmId:
+        rooms = self._rooms
+        used = [row for row in rooms.fleet.machines(self._run, live=False) if row.purpose.startswith(PURPOSE)]
+        row = rooms.fleet.intend(self._run, f"{PURPOSE}-{len(used) + 1}", self._golden)
+        (vm,) = rooms.provider.branch(self._golden)
+        rooms.fleet.bind(row.intent, vm)
+        rooms.provider.label(
+            vm, {"app": "swarm-build", "deployment": rooms.deployment, "run": self._run, "agent": PURPOSE}
+        )
+        return vm

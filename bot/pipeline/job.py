@@ -1,0 +1,218 @@
+"""What each step of a build does. A step may be run again after a crash: it finds what it made before."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.agents.outcome import SwarmOutcome
+from bot.agents.swarm import Swarm
+from bot.core import artifacts
+from bot.core.codec import dump, load
+from bot.core.errors import Declined, Permanent
+from bot.core.models import (
+    AgentLabel,
+    AgentState,
+    Brief,
+    CommitId,
+    Evidence,
+    Phase,
+    RunId,
+    RunState,
+)
+from bot.core.policy import branch_of
+from bot.github.client import Base, Repository
+from bot.github.publish import Publication, publish
+from bot.pipeline import narrate
+from bot.pipeline.brief import architect_prompt
+from bot.pipeline.clean import CleanMachine
+from bot.pipeline.journal.runs import Run
+from bot.pipeline.preview import Preview
+from bot.pipeline.progress import Reporter
+from bot.pipeline.rooms import Rooms
+
+ARCHITECT = AgentLabel("architect")
+
+
+class Job:
+    """One build in this process. What a later step needs goes through the journal, never through this object alone."""
+
+    def __init__(self, rooms: Rooms, run: RunId) -> None:
+        self._rooms = rooms
+        self._run = run
+        self._swarm: Swarm | None = None
+        self._clean: CleanMachine | None = None
+        self._background = ThreadPoolExecutor(4, thread_name_prefix=f"job-{run}")
+        self._lock = threading.Lock()
+
+    # Around the steps ------------------------------------------------------------------------------
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """While this is open, the progress comment follows the journal."""
+        rooms, run = self._rooms, self._run
+        try:
+            with Reporter(run, rooms.runs, self._repository(), lambda: narrate.progress(rooms, run), rooms.now):
+                yield
+        finally:
+            self._background.shutdown(wait=False, cancel_futures=True)
+
+    def enter(self, phase: Phase, step: Callable[[], None]) -> None:
+        """Do one step, as its phase; how long it took goes into the history."""
+        if phase is not Phase.DONE:  # with the pull request open there is nothing left to stop
+            self.check_cancelled()
+        self._rooms.runs.enter(self._run, phase)
+        began = self._rooms.now()
+        step()
+        self._rooms.runs.record(self._run, "step", name=phase, seconds=round(self._rooms.now() - began, 3))
+
+    def check_cancelled(self) -> None:
+        """
+        Raises:
+            Cancelled: somebody asked the build to stop.
+        """
+        self._rooms.runs.check_cancelled(self._run)
+
+    # The steps, in their order ---------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """Refuse what cannot end in a pull request before any money is spent."""
+        self._rooms.runs.keep(self._run, base=dump(self._repository().base()))
+
+    def prepare(self) -> None:
+        """Read the issue while the architect's machine is branched."""
+        request = self._record.request
+        golden = self._rooms.golden.ensure(lambda text: self._rooms.runs.record(self._run, "note", text=text))
+        deadline = self._rooms.now() + self._rooms.limits.run_minutes * 60
+        self._rooms.runs.keep(self._run, golden=golden, deadline=deadline)
+        ahead = self._background.submit(self._the_swarm().prepare)
+        result = self._rooms.read_issue(self._run, request)
+        ahead.result()
+        self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
+        if not result.brief.fits and not request.insist:
+            raise Declined(result.brief.reason)
+
+    def swarm(self) -> None:
+        """The architect and its workers, until the architect settles; the clean machine is branched meanwhile."""
+        self._clean_machine().branch_ahead(self._background)
+        facts, request = self._facts, self._record.request
+        prompt = architect_prompt(
+            load(Brief, facts["brief"]), texts=self._rooms.texts, golden=facts["golden"], feedback=request.feedback
+        )
+        outcome = self._the_swarm().build(prompt)
+        self._rooms.runs.keep(self._run, outcome=dump(outcome))
+        if outcome.architect_state is not AgentState.DONE:
+            raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
+
+    def collect(self) -> None:
+        """The architect's workspace, read and inspected in memory."""
+        shell = self._the_swarm().shell_of(ARCHITECT)
+        tar = shell.read_tree("/root/workspace", exclude=artifacts.exclude_patterns())
+        found = artifacts.inspect(tar)
+        artifacts.require(found.files, self._brief.kind)
+        self._rooms.results.store(self._run, found.files)
+        self._rooms.runs.keep(
+            self._run,
+            files=[{"path": f.path, "bytes": len(f.content), "mode": f"{f.mode:o}"} for f in found.files],
+            left_out=dump(list(found.left_out)),
+        )
+
+    def preview(self) -> None:
+        """The files once more on a clean machine: what a reviewer clicks is what is in the pull request."""
+        shell = self._clean_machine().take()
+        try:
+            evidence = Preview(
+                shell,
+                self._rooms.provider,
+                registry=self._rooms.lines.registry(shell.vm),
+                tools=self._rooms.preview_tools,
+                start_limit_s=self._rooms.limits.start_seconds,
+                now=lambda: datetime.fromtimestamp(self._rooms.now(), UTC).isoformat(timespec="seconds"),
+                check_cancelled=self.check_cancelled,
+            ).show(self._rooms.results.files(self._run), self._brief.kind, self._brief.check)
+        finally:
+            shell.close()
+        self._rooms.runs.keep(self._run, evidence=dump(evidence))
+
+    def publish(self) -> None:
+        """Commit, branch, pull request, deployment."""
+        facts, request = self._facts, self._record.request
+        evidence = load(Evidence, facts["evidence"])
+        if evidence.ok and evidence.url and evidence.vm:
+            until = self._rooms.now() + self._rooms.limits.preview_hours * 3600
+            self._rooms.fleet.keep_vm(evidence.vm, until)
+            self._rooms.jobs.end_preview_later(self._run, self._rooms.limits.preview_hours * 3600)
+        told = narrate.pull_request(self._rooms, self._run)
+        published = publish(
+            self._repository(),
+            Publication(
+                run=self._run,
+                issue=request.issue,
+                branch=branch_of(request.issue),
+                base=load(Base, facts["base"]),
+                files=self._rooms.results.files(self._run),
+                title=told.title,
+                body=told.body,
+                commit_message=told.commit_message,
+                draft=not evidence.ok,
+                evidence_url=evidence.url if evidence.ok else None,
+                requested_by=request.requested_by,
+            ),
+        )
+        self._rooms.runs.keep(self._run, published=dump(published), published_at=self._rooms.now())
+
+    def finish(self) -> None:
+        """The swarm's machines go; the preview's stays if a visitor can reach it."""
+        self._clear(keep_preview=load(Evidence, self._facts["evidence"]).ok and bool(self._evidence_url()))
+        self._rooms.results.forget(self._run)
+
+    def end(self, state: RunState, reason: str) -> None:
+        """Whatever happened before: after this no machine is left, save the preview of a build that succeeded."""
+        if state is RunState.SUCCEEDED:
+            return
+        self._rooms.runs.record(self._run, "note", text=f"cleaning up: {reason}" if reason else "cleaning up")
+        self._clear(keep_preview=False)
+        self._rooms.results.forget(self._run)
+
+    # What the steps share --------------------------------------------------------------------------
+
+    @property
+    def _record(self) -> Run:
+        return self._rooms.runs.get(self._run)
+
+    @property
+    def _facts(self) -> Mapping[str, Any]:
+        return self._record.result
+
+    @property
+    def _brief(self) -> Brief:
+        return load(Brief, self._facts["brief"])
+
+    def _evidence_url(self) -> str:
+        return str(self._facts["evidence"]["url"])
+
+    def _repository(self) -> Repository:
+        return self._rooms.github.repository(self._record.request.repo)
+
+    def _the_swarm(self) -> Swarm:
+        with self._lock:
+            if self._swarm is None:
+                facts = self._facts
+                self._swarm = self._rooms.make_swarm(self._run, CommitId(facts["golden"]), facts["deadline"])
+            return self._swarm
+
+    def _clean_machine(self) -> CleanMachine:
+        with self._lock:
+            if self._clean is None:
+                self._clean = CleanMachine(self._rooms, self._run, CommitId(self._facts["golden"]))
+            return self._clean
+
+    def _clear(self, *, keep_preview: bool) -> None:
+        if "golden" in self._facts:
+            swarm = self._the_swarm()
+            swarm.close()
+            swarm.teardown()
+            if not keep_preview:
+                self._clean_machine().delete()
