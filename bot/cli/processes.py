@@ -1,7 +1,6 @@
 """Child processes of a command that runs the whole product on one machine: started, found ready, ended, in order."""
 
 import contextlib
-import ctypes
 import json
 import os
 import selectors
@@ -20,7 +19,8 @@ from bot.core.errors import Permanent
 
 READY_LIMIT_S = 60.0
 END_LIMIT_S = 20.0
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+WITH_PARENT = ("setpriv", "--pdeathsig", "TERM")
+"""A parent that is killed takes its children along; util-linux has it, and no code of ours runs between fork and exec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,12 @@ class Children:
         self.all: list[Child] = []
 
     def start(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], *, limit_s: float = READY_LIMIT_S
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        limit_s: float = READY_LIMIT_S,
     ) -> Child:
         """Start a program and wait for the JSON line on its standard output that says it is ready.
 
@@ -70,13 +75,12 @@ class Children:
         log = self._logs / f"{name}.log"
         with log.open("ab") as errors:
             process = subprocess.Popen(
-                argv,
+                [*WITH_PARENT, *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is ours to hand on, once
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # no threads here yet; a killed parent must take them along
             )
         child = Child(name, process, _ready_line(name, process, log, limit_s), log)
         self.all.append(child)
@@ -98,14 +102,13 @@ class Children:
         """
         said: deque[str] = deque(maxlen=20)
         process = subprocess.Popen(
-            argv,
+            [*WITH_PARENT, *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=dict(environment),
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  # see `start`
         )
         killer = threading.Timer(limit_s, process.kill)
         killer.start()
@@ -157,10 +160,6 @@ def tail(log: Path, lines: int = 20) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _ready_line(name: str, process: subprocess.Popen[bytes], log: Path, limit_s: float) -> Mapping[str, Any]:
     assert process.stdout is not None  # noqa: S101  # PIPE above
     end = time.monotonic() + limit_s
@@ -176,7 +175,9 @@ def _ready_line(name: str, process: subprocess.Popen[bytes], log: Path, limit_s:
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
                 process.wait()
-                raise Permanent(f"{name} ended with status {process.returncode} before it was ready:\n{tail(log)}")
+                raise Permanent(
+                    f"{name} ended with status {process.returncode} before it was ready:\n{tail(log)}"
+                )
             data += chunk
     line = data.split(b"\n")[0]
     try:

@@ -136,7 +136,10 @@ class Person:
         self.login = login
         self._http = httpx.Client(
             base_url=github["base_url"],
-            headers={"Authorization": f"Bearer {github['users'][login]}", "Accept": "application/vnd.github+json"},
+            headers={
+                "Authorization": f"Bearer {github['users'][login]}",
+                "Accept": "application/vnd.github+json",
+            },
             timeout=30.0,
         )
 
@@ -171,5 +174,7 @@ class Person:
 
 def machines_left(vers: Mapping[str, Any]) -> int:
     """How many machines the local Vers has at this moment."""
-    answer = httpx.get(f"{vers['base_url']}/api/v1/vm", headers={"Authorization": f"Bearer {vers['api_key']}"})
+    answer = httpx.get(
+        f"{vers['base_url']}/api/v1/vm", headers={"Authorization": f"Bearer {vers['api_key']}"}
+    )
     return len(answer.raise_for_status().json())

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from bot.core.errors import BotError, Cancelled, Declined, UserError
 from bot.core.models import Phase, RunId, RunState
@@ -35,7 +36,7 @@ def _way(steps: Steps, job: Job) -> None:
         (Phase.DONE, job.finish),
     )
     for phase, step in order:
-        steps.run(phase, lambda phase=phase, step=step: job.enter(phase, step))
+        steps.run(phase, partial(job.enter, phase, step))
 
 
 def _outcome(way: Callable[[], None]) -> tuple[RunState, str]:

@@ -1,6 +1,7 @@
 """The clean machine of a build: branched ahead, used once, recorded before it exists."""
 
 from concurrent.futures import Executor, Future
+from typing import Self
 
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.rooms import Rooms
@@ -20,6 +21,11 @@ class CleanMachine:
         self._run = run
         self._golden = golden
         self._ahead: Future[VmId] | None = None
+
+    @classmethod
+    def of(cls, rooms: Rooms, run: RunId) -> Self:
+        """The clean machine of a build that has a golden image."""
+        return cls(rooms, run, CommitId(rooms.runs.get(run).result["golden"]))
 
     def branch_ahead(self, executor: Executor) -> None:
         """Start to branch while something else is going on."""

@@ -13,7 +13,8 @@ from bot.core.models import Repo, RunId
 from bot.core.policy import Answer, CancelRun, Concern, EndPreview, Nothing, Permission, Refuse, StartBuild
 from bot.core.texts import Texts
 from bot.core.views import answer_view, refusal_view
-from bot.github.client import GitHubApp, Repository
+from bot.github.app import GitHubApp
+from bot.github.client import Repository
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.runs import Run, Runs
 from bot.pipeline.journal.usage import Usage
@@ -47,7 +48,7 @@ class Intake:
         Raises:
             Transient: GitHub or the database did not answer; worth another try.
         """
-        event = load(Event, self.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
+        event: Event = load(Event, self.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
         concern = policy.concerns(event, self.trigger_label)
         if concern is None:
             return self._note(delivery, "it asks nothing of us")
@@ -122,5 +123,7 @@ class Intake:
             status_url=self.status_page(run.id) if run else "",
             trigger_label=self.trigger_label,
         )
-        repository.say(concern.number, self.texts.render(f"github/{answer.reply}.md.j2", view), f"answer={delivery}")
+        repository.say(
+            concern.number, self.texts.render(f"github/{answer.reply}.md.j2", view), f"answer={delivery}"
+        )
         return f"answered with {answer.reply}"

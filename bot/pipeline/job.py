@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.agents.outcome import SwarmOutcome
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
@@ -23,8 +22,9 @@ from bot.core.models import (
     RunState,
 )
 from bot.core.policy import branch_of
-from bot.github.client import Base, Repository
+from bot.github.client import Repository
 from bot.github.publish import Publication, publish
+from bot.github.values import Base
 from bot.pipeline import narrate
 from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
@@ -54,7 +54,9 @@ class Job:
         """While this is open, the progress comment follows the journal."""
         rooms, run = self._rooms, self._run
         try:
-            with Reporter(run, rooms.runs, self._repository(), lambda: narrate.progress(rooms, run), rooms.now):
+            with Reporter(
+                run, rooms.runs, self._repository(), lambda: narrate.progress(rooms, run), rooms.now
+            ):
                 yield
         finally:
             self._background.shutdown(wait=False, cancel_futures=True)
@@ -99,7 +101,10 @@ class Job:
         self._clean_machine().branch_ahead(self._background)
         facts, request = self._facts, self._record.request
         prompt = architect_prompt(
-            load(Brief, facts["brief"]), texts=self._rooms.texts, golden=facts["golden"], feedback=request.feedback
+            load(Brief, facts["brief"]),
+            texts=self._rooms.texts,
+            golden=facts["golden"],
+            feedback=request.feedback,
         )
         outcome = self._the_swarm().build(prompt)
         self._rooms.runs.keep(self._run, outcome=dump(outcome))
@@ -158,7 +163,7 @@ class Job:
                 commit_message=told.commit_message,
                 draft=not evidence.ok,
                 evidence_url=evidence.url if evidence.ok else None,
-                requested_by=request.requested_by,
+                details_url=self._rooms.status_page(self._run),
             ),
         )
         self._rooms.runs.keep(self._run, published=dump(published), published_at=self._rooms.now())
@@ -206,7 +211,7 @@ class Job:
     def _clean_machine(self) -> CleanMachine:
         with self._lock:
             if self._clean is None:
-                self._clean = CleanMachine(self._rooms, self._run, CommitId(self._facts["golden"]))
+                self._clean = CleanMachine.of(self._rooms, self._run)
             return self._clean
 
     def _clear(self, *, keep_preview: bool) -> None:

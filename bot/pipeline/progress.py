@@ -77,7 +77,7 @@ class Reporter:
             body = self.render()
             if run.comment_id is not None:
                 try:
-                    self.repository.edit_comment(run.comment_id, body)
+                    self.repository.edit_comment(run.comment_id, body, f"build={self.run}")
                     return
                 except NotFound:
                     log.info("the progress comment of build %s was deleted; it is written anew", self.run)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.core.errors import BotError, NotFound
-from bot.core.models import RunId, VmId
+from bot.core.models import VmId
 from bot.pipeline.journal.fleet import Fleet, VmRow
 from bot.pipeline.journal.runs import Runs
 from bot.vms.base import Provider
@@ -77,12 +77,3 @@ class Reaper:
                 log.warning("the sweep for leftovers ended early: %s", error)
             if stop.wait(every_s):
                 return
-
-
-def runs_of_pull_request(runs: Runs, repo: str, number: int) -> list[RunId]:
-    """The builds whose pull request this is, newest first."""
-    return [
-        run.id
-        for run in runs.of_repo(repo)
-        if (run.result.get("published") or {}).get("pull_request") == number
-    ]

@@ -8,7 +8,7 @@ from bot.agents.lines import Lines
 from bot.agents.swarm import Swarm
 from bot.core.models import BuildRequest, CommitId, RunId
 from bot.core.texts import Texts
-from bot.github.client import GitHubApp
+from bot.github.app import GitHubApp
 from bot.pipeline.brief import BriefResult
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.fleet import Fleet

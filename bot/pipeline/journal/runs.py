@@ -157,7 +157,12 @@ class Runs:
     def of_repo(self, repo: str) -> list[Run]:
         """All builds of a repository, newest first."""
         with self._engine.begin() as db:
-            return [_run(row) for row in db.execute(select(runs).where(runs.c.repo == repo).order_by(runs.c.created_at.desc()))]
+            return [
+                _run(row)
+                for row in db.execute(
+                    select(runs).where(runs.c.repo == repo).order_by(runs.c.created_at.desc())
+                )
+            ]
 
     def recent(self, limit: int = 50) -> list[Run]:
         """The newest builds of all repositories."""

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from bot.core.codec import load
 from bot.core.errors import translate
-from bot.core.models import AgentLabel, AgentView, Brief, Evidence, Phase, Published, RunId, Tokens
+from bot.core.models import AgentView, Brief, Evidence, Phase, Published, RunId, Tokens
 from bot.core.snapshot import Snapshot
 from bot.pipeline.journal.database import DATABASE_ERRORS
 from bot.pipeline.journal.fleet import AgentRow, Fleet
@@ -22,34 +22,35 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
         Transient: the database is down.
     """
     with translate(DATABASE_ERRORS, "reading the build"):
-        found, why = runs.get(run), runs.cancellation(run)
-        return _snapshot(found, why, runs.events(run), fleet.agents(run), usage.by_agent(run))
+        found, events, used = runs.get(run), runs.events(run), usage.by_agent(run)
+        evidence = _fact(found, "evidence", Evidence)
+        gone = {machine.vm for machine in fleet.machines(run, live=False) if machine.state == "gone"}
+        return Snapshot(
+            run=run,
+            request=found.request,
+            state=found.state,
+            phase=found.phase,
+            reason=found.reason,
+            created_at=found.created_at,
+            ended_at=found.ended_at,
+            entered=_entered(events),
+            agents=tuple(_view(agent, used.get(agent.agent, Tokens())) for agent in fleet.agents(run)),
+            spent=sum(used.values(), Tokens()),
+            warnings=tuple(str(event.data.get("text", "")) for event in events if event.kind == "warning"),
+            stopping=runs.cancellation(run),
+            brief=_fact(found, "brief", Brief),
+            evidence=evidence,
+            published=_fact(found, "published", Published),
+            preview_ended=bool(evidence and evidence.vm and evidence.vm in gone),
+        )
 
 
-def _snapshot(
-    run: Run, stopping: str, events: list[RunEvent], agents: list[AgentRow], used: dict[AgentLabel, Tokens]
-) -> Snapshot:
+def _entered(events: list[RunEvent]) -> dict[Phase, float]:
     entered: dict[Phase, float] = {}
     for event in events:
         if event.kind == "phase":
             entered.setdefault(Phase(event.data["phase"]), event.at)
-    return Snapshot(
-        run=run.id,
-        request=run.request,
-        state=run.state,
-        phase=run.phase,
-        reason=run.reason,
-        created_at=run.created_at,
-        ended_at=run.ended_at,
-        entered=entered,
-        agents=tuple(_view(agent, used.get(agent.agent, Tokens())) for agent in agents),
-        spent=sum(used.values(), Tokens()),
-        warnings=tuple(str(event.data.get("text", "")) for event in events if event.kind == "warning"),
-        stopping=stopping,
-        brief=_fact(run, "brief", Brief),
-        evidence=_fact(run, "evidence", Evidence),
-        published=_fact(run, "published", Published),
-    )
+    return entered
 
 
 def _view(agent: AgentRow, used: Tokens) -> AgentView:

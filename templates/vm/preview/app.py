@@ -98,7 +98,7 @@ def listeners(port: int) -> set[str]:
 
 
 def family(port: int) -> str:
-    """ "::" if the port answers over IPv6 from outside, "ipv4" if over IPv4 only, "" if nothing listens."""
+    """Whether the port answers over IPv6 from outside ("::"), over IPv4 only ("ipv4") or not at all ("")."""
     found = listeners(port)
     if not found:
         return ""

@@ -1,0 +1,179 @@
+"""The command line: `swarm-bot …`. Every command prints sentences for people; `--json` gives scripts one object."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+
+from bot.core.errors import BotError
+from bot.settings import Settings, load_settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def main() -> None:
+    """Entry point: our errors and bad settings become one sentence and exit status 1."""
+    try:
+        cli(standalone_mode=True)
+    except BotError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except ValidationError as error:
+        for each in error.errors():
+            name = ".".join(str(part) for part in each["loc"]).upper() or "settings"
+            click.echo(f"{name}: {each['msg']}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="swarm-build")
+def cli() -> None:
+    """Swarm Build: labelled issues become pull requests with a live preview."""
+
+
+def _settings() -> Settings:
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("paramiko", "httpx", "alembic", "dbos", "waitress"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return settings
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the present schema. Before web and worker start, once per deploy."""
+    from bot.cli import wiring
+
+    wiring.migrate(_settings())
+
+
+@cli.command()
+@click.option("--port", default=8000, show_default=True, help="Loopback port; 0 for any that is free.")
+def web(port: int) -> None:
+    """Serve webhook and pages on loopback. (The Procfile's web process runs gunicorn on all addresses.)"""
+    from bot.cli.serve import serve_web
+
+    _settings()
+    serve_web(port)
+
+
+@cli.command()
+def worker() -> None:
+    """Run builds. One process on SQLite; it prints one line of JSON when it is ready."""
+    from bot.cli.serve import serve_worker
+
+    serve_worker(_settings())
+
+
+@cli.command()
+@click.option(
+    "--issue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Title on the first line, then the text.",
+)
+@click.option("--once", is_flag=True, help="End when the pull request is open and checked.")
+@click.option("--json", "as_json", is_flag=True, help="The last line of standard output is one JSON object.")
+@click.option("--rate", default=80.0, show_default=True, help="Tokens per second of the scripted model.")
+def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
+    """The main job on this machine: an issue, a swarm, a pull request, a live preview."""
+    from bot.cli.demo import Demo, print_json
+    from bot.cli.doctor import require
+    from bot.cli.host import with_host_registries
+
+    console = Console(stderr=as_json)
+    settings = with_host_registries(load_settings())
+    require(settings)
+    playing = Demo(settings, issue or DOCS / "issues" / "multiplayer-snake.md", rate, console)
+    status = playing.run(once=once or as_json)
+    if as_json:
+        print_json(playing.report)
+    sys.exit(status)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True)
+def doctor(*, as_json: bool) -> None:
+    """What this machine and the configuration lack, and the cure."""
+    from bot.cli.doctor import examine
+
+    sys.exit(examine(load_settings(), as_json=as_json))
+
+
+@cli.group()
+def golden() -> None:
+    """The golden image that machines are branched from."""
+
+
+@golden.command("build")
+def golden_build() -> None:
+    """Build the image of the present recipe unless it exists; prints a line per step and the commit at the end."""
+    from bot.cli.serve import build_golden
+
+    build_golden(_settings(), click.echo)
+
+
+@cli.group()
+def local() -> None:
+    """The stand-ins, one by one."""
+
+
+def _stand_in(start: Callable[[], tuple[dict[str, Any], Callable[[], None]]]) -> None:
+    """Start, say so in one line of JSON, stay until SIGTERM or SIGINT, stop."""
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before any thread, so that only `sigwait` sees them
+    ready, stop = start()
+    click.echo(json.dumps(ready))
+    sys.stdout.flush()
+    signal.sigwait(ends)
+    stop()
+
+
+@local.command("model")
+@click.option("--port", default=0)
+@click.option("--rate", default=80.0, show_default=True, help="Tokens per second; 0 for no limit.")
+@click.option("--ttft", default=0.5, show_default=True, help="Seconds to the first token.")
+def local_model(port: int, rate: float, ttft: float) -> None:
+    """The scripted model behind Anthropic's Messages API."""
+    from bot.local.model.server import start
+
+    def begin() -> tuple[dict[str, Any], Callable[[], None]]:
+        running = start(port=port, rate=rate, ttft_s=ttft)
+        return {"base_url": running.base_url, "api_key": running.api_key}, running.stop
+
+    _stand_in(begin)
+
+
+@local.command("github")
+@click.option("--port", default=0)
+@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder for its repositories.")
+@click.option("--webhook-url", default=None, help="Where the App's webhooks go.")
+def local_github(port: int, state: Path, webhook_url: str | None) -> None:
+    """GitHub's REST API over real git repositories."""
+    from bot.local.github.server import start
+
+    def begin() -> tuple[dict[str, Any], Callable[[], None]]:
+        running = start(state, port=port, webhook_url=webhook_url)
+        names = ("base_url", "web_url", "app_id", "private_key_file", "webhook_secret", "users")
+        return {name: _plain(getattr(running, name)) for name in names}, running.stop
+
+    _stand_in(begin)
+
+
+@local.command("vers")
+@click.option("--port", default=0)
+def local_vers(port: int) -> None:
+    """Vers' REST API and TLS front over isolated machines."""
+    from bot.local.vers.server import serve
+
+    serve(port, load_settings().swarm_cache)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

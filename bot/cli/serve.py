@@ -1,0 +1,142 @@
+"""The long-running commands: the web process, the worker, and the build of a golden image."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn has no types
+
+from bot.agents.lines import Lines
+from bot.cli import wiring
+from bot.core.errors import BotError
+from bot.core.models import RunId
+from bot.core.policy import Permission
+from bot.gateway.server import Gateway
+from bot.pipeline.build import build
+from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
+from bot.pipeline.intake import Intake
+from bot.pipeline.previews import Previews
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_S = 60.0
+DRAIN_LIMIT_S = 10.0
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return wiring.web_app()
+
+
+def _say_ready(server: Any) -> None:
+    host, port = server.LISTENERS[0].sock.getsockname()[:2]
+    click.echo(json.dumps({"url": f"http://{host}:{port}"}))
+    sys.stdout.flush()
+
+
+def serve_web(port: int) -> None:
+    """Gunicorn on loopback, with the Procfile's workers and threads; says one line of JSON when it listens."""
+    options = {
+        "bind": f"127.0.0.1:{port}",
+        "worker_class": "gthread",
+        "workers": 2,
+        "threads": 8,
+        "when_ready": _say_ready,
+        "errorlog": "-",
+        "loglevel": "warning",
+    }
+    _Gunicorn(options).run()
+
+
+def started_gateway(settings: Settings, kept: wiring.Stores) -> tuple[Gateway, Lines]:
+    """The gateway, listening, and what machines reach through it."""
+    gateway = wiring.gateway(settings, kept.usage)
+    gateway.start()
+    return gateway, Lines(llm=gateway.llm_dial, registry=gateway.registry_dial)
+
+
+def build_golden(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Find or build the golden image; the last line told is its commit."""
+    kept = wiring.stores(settings)
+    vers = wiring.provider(settings)
+    gateway, lines = started_gateway(settings, kept)
+    try:
+        images = wiring.golden_images(settings, kept, vers, wiring.connector(settings, vers), lines)
+        tell(f"golden image {images.ensure(tell)}")
+    finally:
+        gateway.close()
+
+
+def serve_worker(settings: Settings) -> None:
+    """Run builds until SIGTERM; what runs then is taken up by the next worker."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with only_worker(settings.database_url):
+        kept = wiring.stores(settings)
+        jobs = Jobs(settings.database_url)
+        gateway, lines = started_gateway(settings, kept)
+        rooms = wiring.rooms(settings, kept, lines, jobs)
+        previews = Previews(rooms)
+        intake = Intake(
+            runs=kept.runs,
+            usage=kept.usage,
+            jobs=jobs,
+            github=rooms.github,
+            texts=rooms.texts,
+            trigger_label=settings.trigger_label,
+            least=Permission(settings.writer_role),
+            status_page=rooms.status_page,
+            end_preview=previews.end_of_pull_request,
+        )
+        steps = Steps()
+        engine = Engine(settings.database_url, concurrent_builds=settings.concurrent_builds)
+        engine.launch(
+            handle_event=lambda delivery: _handle(steps, intake, delivery),
+            build=lambda run: build(rooms, steps, RunId(run)),
+            end_preview=lambda run: steps.run(
+                "end_preview", lambda: previews.end(RunId(run), "its time was up")
+            ),
+        )
+        sweeper = wiring.reaper(settings, kept, wiring.provider(settings))
+        threading.Thread(
+            target=sweeper.run_forever, args=(stop, SWEEP_EVERY_S), name="reaper", daemon=True
+        ).start()
+        click.echo(json.dumps({"ready": True, "pid": os.getpid()}))
+        sys.stdout.flush()
+        stop.wait()
+        _drain(engine, gateway)
+
+
+def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
+    try:
+        steps.run("handle_event", lambda: intake.handle(delivery))
+    except BotError as error:
+        log.error("delivery %s: %s", delivery, error)
+        intake.runs.note_outcome(delivery, f"failed: {error}")
+
+
+def _drain(engine: Engine, gateway: Gateway) -> None:
+    """Stop taking work and leave: a step's thread may run for long, and the next worker repeats it anyway."""
+    killer = threading.Timer(DRAIN_LIMIT_S, lambda: os._exit(0))
+    killer.daemon = True
+    killer.start()
+    engine.stop()
+    gateway.close()
+    logging.shutdown()
+    os._exit(0)

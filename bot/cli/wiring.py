@@ -1,0 +1,269 @@
+"""Settings -> the running objects. The only module that names adapters."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import Engine as Database
+
+from bot.agents.golden import GoldenImages, GoldenSettings
+from bot.agents.lines import Lines
+from bot.agents.outcome import SwarmLimits
+from bot.agents.swarm import Swarm
+from bot.core.errors import UserError
+from bot.core.models import BuildRequest, CommitId, RunId
+from bot.core.texts import Texts, default_loader
+from bot.gateway.server import Gateway
+from bot.github.app import GitHubApp
+from bot.pipeline import engine
+from bot.pipeline.brief import BriefReader, BriefResult
+from bot.pipeline.engine import Jobs
+from bot.pipeline.journal.database import open_database
+from bot.pipeline.journal.fleet import Fleet
+from bot.pipeline.journal.migrate import migrate as migrate_journal
+from bot.pipeline.journal.results import Results
+from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.usage import Usage
+from bot.pipeline.preview import PreviewTools
+from bot.pipeline.reaper import Reaper
+from bot.pipeline.rooms import Limits, Rooms
+from bot.settings import Settings, load_settings
+from bot.vms.ssh import SshConnector
+from bot.vms.vers import LocalAddresses, VersProvider
+from bot.web.app import create_app
+
+ROOT = Path(__file__).parents[2]
+
+
+def templates() -> Path:
+    """The folder of templates: beside `bot` in a checkout, inside it in an installed wheel."""
+    beside = ROOT / "templates"
+    return beside if beside.is_dir() else ROOT / "bot" / "_templates"
+
+
+def texts() -> Texts:
+    """The renderer over our templates."""
+    return Texts(default_loader(templates()))
+
+
+def new_secret() -> str:
+    """A bearer: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The journal's rooms over one database."""
+
+    database: Database
+    runs: Runs
+    fleet: Fleet
+    usage: Usage
+    results: Results
+
+
+def stores(settings: Settings) -> Stores:
+    """The journal of the settings' database."""
+    database = open_database(settings.database_url)
+    cap = round(settings.run_budget_usd * 1_000_000)
+    return Stores(
+        database,
+        Runs(database, time.time),
+        Fleet(database, time.time),
+        Usage(database, time.time, cap),
+        Results(database),
+    )
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the present schema: our tables, then the engine's."""
+    database = open_database(settings.database_url)
+    migrate_journal(database)
+    database.dispose()
+    engine.migrate(settings.database_url)
+
+
+def provider(settings: Settings) -> VersProvider:
+    """Vers, or its stand-in: the settings alone tell which."""
+    address = LocalAddresses(settings.vers_publish_url) if settings.vers_publish_url else None
+    return VersProvider(
+        url=settings.vers_url,
+        api_key=_needed(settings.vers_api_key.get_secret_value(), "VERS_API_KEY"),
+        vm_domain=settings.vers_vm_domain,
+        address=address,
+    )
+
+
+def connector(settings: Settings, vers: VersProvider) -> SshConnector:
+    """Opens lines to machines."""
+    return SshConnector(
+        vers, front=settings.vers_front, vm_domain=settings.vers_vm_domain, ca_file=settings.vers_ca_file
+    )
+
+
+def github_app(settings: Settings) -> GitHubApp:
+    """The App's identity."""
+    return GitHubApp(
+        api_url=settings.github_url,
+        app_id=_needed(settings.github_app_id, "GITHUB_APP_ID"),
+        private_key_pem=_needed(settings.private_key(), "GITHUB_PRIVATE_KEY or GITHUB_PRIVATE_KEY_FILE"),
+    )
+
+
+def gateway(settings: Settings, usage: Usage) -> Gateway:
+    """The model gateway and the registry proxy, not yet started."""
+    return Gateway(
+        accounts=usage,
+        upstream_url=settings.anthropic_base_url,
+        upstream_key=settings.anthropic_api_key.get_secret_value(),
+        max_tokens=settings.max_tokens,
+        registry_hosts=settings.registry_hosts,
+    )
+
+
+def golden_images(
+    settings: Settings, kept: Stores, vers: VersProvider, connect: SshConnector, lines: Lines
+) -> GoldenImages:
+    """Finds or builds the golden image of these settings."""
+    return GoldenImages(
+        provider=vers,
+        connect=connect,
+        fleet=kept.fleet,
+        lines=lines,
+        texts=texts(),
+        vm_files=templates() / "vm",
+        settings=GoldenSettings(
+            deployment=settings.deployment,
+            pi_package=settings.pi_package,
+            npm_registry=settings.npm_registry,
+            pypi_index=settings.pypi_index,
+            memory_mib=settings.vm_memory_mib,
+            disk_mib=settings.vm_disk_mib,
+            vcpus=settings.vm_vcpus,
+        ),
+        new_secret=new_secret,
+    )
+
+
+def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
+    """Everything that a build touches."""
+    vers = provider(settings)
+    connect = connector(settings, vers)
+    words = texts()
+    reader = BriefReader(
+        base_url=settings.anthropic_base_url,
+        api_key=settings.anthropic_api_key.get_secret_value(),
+        model=settings.brief_model,
+        accounts=kept.usage,
+        texts=words,
+    )
+
+    def read_issue(run: RunId, request: BuildRequest) -> BriefResult:
+        return reader.read(run, request)
+
+    def make_swarm(run: RunId, golden: CommitId, deadline: float) -> Swarm:
+        limits = SwarmLimits(
+            deployment=settings.deployment,
+            model=settings.agent_model,
+            max_agents=settings.max_agents,
+            warm_workers=settings.warm_workers,
+            run_deadline=deadline,
+            stall_s=settings.stall_seconds,
+        )
+        return Swarm(
+            run,
+            golden=golden,
+            provider=vers,
+            connect=connect,
+            runs=kept.runs,
+            fleet=kept.fleet,
+            usage=kept.usage,
+            lines=lines,
+            texts=words,
+            limits=limits,
+            now=time.time,
+            new_secret=new_secret,
+        )
+
+    preview = templates() / "vm" / "preview"
+    return Rooms(
+        runs=kept.runs,
+        fleet=kept.fleet,
+        usage=kept.usage,
+        results=kept.results,
+        jobs=jobs,
+        provider=vers,
+        connect=connect,
+        lines=lines,
+        github=github_app(settings),
+        golden=golden_images(settings, kept, vers, connect, lines),
+        texts=words,
+        preview_tools=PreviewTools((preview / "app.py").read_text(), (preview / "bridge.js").read_text()),
+        limits=Limits(
+            run_minutes=settings.run_minutes,
+            start_seconds=settings.start_seconds,
+            preview_hours=settings.preview_hours,
+            agent_model=settings.agent_model,
+        ),
+        deployment=settings.deployment,
+        read_issue=read_issue,
+        make_swarm=make_swarm,
+        status_page=status_page(settings),
+        now=time.time,
+    )
+
+
+def status_page(settings: Settings) -> "StatusPage":
+    """Address of a build's status page."""
+    return StatusPage(settings.public_url.rstrip("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPage:
+    """Builds the addresses of status pages."""
+
+    base: str
+
+    def __call__(self, run: RunId) -> str:
+        return f"{self.base}/builds/{run}"
+
+
+def reaper(settings: Settings, kept: Stores, vers: VersProvider) -> Reaper:
+    """Looks for machines that nobody needs."""
+    return Reaper(vers, kept.runs, kept.fleet, settings.deployment, time.time)
+
+
+def web_app() -> Flask:
+    """The Flask application for gunicorn: `gunicorn "bot.cli.wiring:web_app()"`."""
+    settings = load_settings()
+    kept = stores(settings)
+    return create_app(
+        webhook_secret=settings.github_webhook_secret.get_secret_value(),
+        runs=kept.runs,
+        fleet=kept.fleet,
+        usage=kept.usage,
+        enqueue=Jobs(settings.database_url).event,
+        texts=texts(),
+        static_folder=templates() / "web" / "static",
+        trigger_label=settings.trigger_label,
+        app_id=settings.github_app_id,
+        github_url=settings.github_url,
+        now=time.time,
+    )
+
+
+def model_line(settings: Settings, rate: float) -> str:
+    """What answers for the language model, in one line: the first that a demo says."""
+    if settings.anthropic_api_key.get_secret_value():
+        return f"Language model: {settings.agent_model} at {settings.anthropic_base_url} (ANTHROPIC_API_KEY is set; it costs money)."
+    return f"Language model: SCRIPTED, {rate:g} tokens per second (no ANTHROPIC_API_KEY). Everything else is real."
+
+
+def _needed(value: str, name: str) -> str:
+    if not value:
+        raise UserError(
+            f"{name} is not set. `swarm-bot demo` needs no accounts; the README says how to get them."
+        )
+    return value

@@ -1,0 +1,136 @@
+"""The whole product as processes: stand-ins, web, worker. One world for all walks; what a test leaves, it cleans."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.cli import wiring
+from bot.cli.doctor import require
+from bot.cli.host import with_host_registries
+from bot.cli.processes import Child, children
+from bot.cli.world import Person, World, machines_left, start_world
+from bot.core.errors import UserError
+from bot.core.models import RunId
+from bot.pipeline.journal.runs import Run
+from bot.settings import load_settings
+from tests.waiting import wait_until
+
+RATE = 3000.0
+"""Tokens per second: the swarm thinks in seconds, and every process and machine is real."""
+REPOSITORY = "acme/arcade"
+BUILD_LIMIT_S = 150.0
+
+
+@dataclass
+class Walk:
+    """What a walk does and looks at: people on GitHub, the journal, the machines."""
+
+    world: World
+    stores: wiring.Stores
+
+    def person(self, login: str) -> Person:
+        """Somebody with an account."""
+        return Person(self.world.github, login)
+
+    @property
+    def github(self) -> Person:
+        """The owner, for looking around."""
+        return self.person("alice")
+
+    def open(self, issue_file: str) -> int:
+        """An issue with the text of docs/issues/<file>; its number."""
+        title, _, text = Path("docs/issues", issue_file).read_text().partition("\n")
+        return self.github.open_issue(REPOSITORY, title.lstrip("# ").strip(), text.strip())[0]
+
+    def label(self, number: int, login: str = "alice") -> None:
+        """Put the trigger on it."""
+        self.person(login).label(REPOSITORY, number, "swarm-build")
+
+    def run_of(self, number: int) -> RunId:
+        """The newest build of an issue, once it exists."""
+        return wait_until(lambda: self.stores.runs.of_issue(REPOSITORY, number), 30, "a build is queued")[0].id
+
+    def ended(self, run: RunId, limit_s: float = BUILD_LIMIT_S) -> Run:
+        """The build, once it has ended."""
+
+        def look() -> Run | None:
+            self.world.processes.check()
+            found = self.stores.runs.get(run)
+            return found if found.state.ended else None
+
+        return wait_until(look, limit_s, "the build has ended")
+
+    def build(self, issue_file: str) -> tuple[int, Run]:
+        """An issue, labelled and built to its end."""
+        number = self.open(issue_file)
+        self.label(number)
+        return number, self.ended(self.run_of(number))
+
+    def comments(self, number: int) -> list[dict[str, object]]:
+        """An issue's comments."""
+        return list(self.github.call("GET", f"/repos/{REPOSITORY}/issues/{number}/comments"))
+
+    def pull_requests(self, number: int) -> list[dict[str, object]]:
+        """Open pull requests from the branch of an issue."""
+        found = self.github.call("GET", f"/repos/{REPOSITORY}/pulls?state=open&per_page=100")
+        return [each for each in found if each["head"]["ref"] == f"swarm/issue-{number}"]
+
+    def tree(self, branch: str) -> dict[str, str]:
+        """Path -> mode of the files on a branch."""
+        listing = self.github.call("GET", f"/repos/{REPOSITORY}/git/trees/{branch}?recursive=1")
+        return {each["path"]: each["mode"] for each in listing["tree"] if each["type"] == "blob"}
+
+    def file(self, branch: str, path: str) -> str:
+        """A file's text on a branch."""
+        answer = httpx.get(
+            f"{self.world.github['base_url']}/repos/{REPOSITORY}/contents/{path}?ref={branch}",
+            headers={
+                "Authorization": f"Bearer {self.world.github['users']['alice']}",
+                "Accept": "application/vnd.github.raw+json",
+            },
+        )
+        return answer.raise_for_status().text
+
+    def worker(self) -> Child:
+        """The running worker."""
+        return self.world.child("worker")
+
+    def kill_worker(self) -> None:
+        """As the kernel would: no signal handler, no farewell."""
+        child = self.worker()
+        child.process.kill()
+        child.process.wait()
+        self.world.processes.all.remove(child)
+
+    def close_pull_request(self, number: int) -> None:
+        """Close the pull request of an issue and wait until its preview is gone."""
+        for each in self.pull_requests(number):
+            self.github.close_pull_request(REPOSITORY, int(str(each["number"])))
+        wait_until(lambda: self.machines() == 0, 60, "no machine is left")
+
+    def machines(self) -> int:
+        """Machines that exist at this moment."""
+        return machines_left(self.world.vers)
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """The running product, on a fresh database and a fresh GitHub."""
+    settings = with_host_registries(load_settings())
+    try:
+        require(settings)
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    state = tmp_path_factory.mktemp("world")
+    with children(state / "logs") as processes:
+        world = start_world(settings, state, processes, rate=RATE, tell=lambda _text: None)
+        yield Walk(dataclasses.replace(world), wiring.stores(world.settings))
+        violations = httpx.get(f"{world.github['base_url']}/_local/violations").json()
+        assert violations == [], "requests or answers that GitHub's description does not know"

@@ -1,0 +1,118 @@
+"""`kill -9` of the worker in the middle of a build: after a restart exactly one pull request, and no machine left."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from bot.core.models import Phase, RunId
+from tests.waiting import wait_until
+from tests.walk.conftest import Walk
+
+
+def _in_phase(phase: Phase) -> Callable[[Walk, RunId], bool]:
+    return lambda walk, run: walk.stores.runs.get(run).phase == phase
+
+
+def _between_effect_and_answer(walk: Walk, run: RunId) -> bool:
+    """The workers exist and pi has not been told yet."""
+    calls = walk.stores.fleet.calls(run)
+    return any(call.tool == "vers_swarm_spawn" and call.state in ("open", "done") for call in calls)
+
+
+MOMENTS = {
+    "prepare": _in_phase(Phase.PREPARE),
+    "spawn": _between_effect_and_answer,
+    "collect": _in_phase(Phase.COLLECT),
+    "preview": _in_phase(Phase.PREVIEW),
+    "publish": _in_phase(Phase.PUBLISH),
+}
+
+
+def _await_moment(walk: Walk, run: RunId, moment: Callable[[Walk, RunId], bool]) -> None:
+    end = time.monotonic() + 120
+    while not moment(walk, run):
+        assert not walk.stores.runs.get(run).state.ended, "the build ended before the moment came"
+        assert time.monotonic() < end, "the moment never came"
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_worker_leaves_one_pull_request_and_no_machine(walk: Walk, moment: str) -> None:
+    """No second prompt, no second spawn, no second pull request, no orphan."""
+    number = walk.open("multiplayer-snake.md")
+    walk.label(number)
+    run = walk.run_of(number)
+    _await_moment(walk, run, MOMENTS[moment])
+    walk.kill_worker()
+    walk.world.start_worker()
+    ended = walk.ended(run)
+    assert ended.state == "succeeded", ended.reason
+    assert len(walk.pull_requests(number)) == 1
+    agents = walk.stores.fleet.agents(run)
+    assert sorted(agent.agent for agent in agents) == ["architect", "client", "landing", "server"]
+    ours = [each for each in walk.comments(number) if "swarm:build=" in str(each["body"])]
+    assert len(ours) == 1
+    walk.close_pull_request(number)
+
+
+def test_a_worker_agent_whose_pi_is_killed_does_not_hang_the_build(walk: Walk) -> None:
+    """The architect is told within 60 s, and the build ends with a reason or a pull request."""
+    number = walk.open("multiplayer-snake.md")
+    walk.label(number)
+    run = walk.run_of(number)
+
+    def working() -> str | None:
+        rows = walk.stores.fleet.agents(run)
+        return next((row.vm for row in rows if row.agent == "client" and row.tasks and row.vm), None)
+
+    vm = wait_until(working, 90, "the client works")
+    _kill_pi(walk, vm)
+    killed_at = time.monotonic()
+    wait_until(
+        lambda: any(
+            row.agent == "client" and row.state in ("failed", "lost") for row in walk.stores.fleet.agents(run)
+        ),
+        60,
+        "the client's death is known",
+    )
+    assert time.monotonic() - killed_at < 60
+    ended = walk.ended(run)
+    assert ended.state in ("succeeded", "failed")
+    assert ended.state == "succeeded" or ended.reason
+    walk.close_pull_request(number)
+    wait_until(lambda: walk.machines() == 0, 60, "no machine is left")
+
+
+def _kill_pi(walk: Walk, vm: str) -> None:
+    from bot.cli import wiring
+
+    vers = wiring.provider(walk.world.settings)
+    shell = wiring.connector(walk.world.settings, vers)(vm)
+    try:
+        shell.run("pkill -KILL -u agent", check=False)
+    finally:
+        shell.close()
+
+
+def test_stopping_takes_the_machines_away(walk: Walk) -> None:
+    """`/swarm stop` in the middle: cancelled, with the person's name, and no machine within 30 s."""
+    number = walk.open("multiplayer-snake.md")
+    walk.label(number)
+    run = walk.run_of(number)
+    _await_moment(walk, run, _in_phase(Phase.SWARM))
+    walk.person("wendy").comment("acme/arcade", number, "/swarm stop")
+    ended = walk.ended(run, 30)
+    assert ended.state == "cancelled"
+    assert "@wendy" in ended.reason
+    wait_until(lambda: walk.machines() == 0, 10, "no machine is left")
+
+
+def test_web_and_worker_end_on_sigterm(walk: Walk) -> None:
+    """A deploy's SIGTERM ends the worker in seconds; the next one takes over."""
+    child = walk.worker()
+    os.kill(child.process.pid, signal.SIGTERM)
+    assert child.process.wait(15) == 0
+    walk.world.processes.all.remove(child)
+    walk.world.start_worker()
