@@ -42,11 +42,11 @@ class Settings(BaseSettings):
     github_url: str = Field(
         "https://api.github.com", description="REST API; on GitHub Enterprise Server https://HOST/api/v3."
     )
-    github_app_id: str = ""
+    github_app_id: str = Field("", description="Number or client id of the App.")
     github_private_key: SecretStr = Field(
         SecretStr(""), description="The App's private key, PEM; \\n is accepted for line ends."
     )
-    github_private_key_file: Path | None = None
+    github_private_key_file: Path | None = Field(None, description="The same, as a file.")
     github_webhook_secret: SecretStr = Field(
         SecretStr(""), description="Without one, every webhook is refused."
     )
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     # Vers
     vers_url: str = Field("https://api.vers.sh", description="With or without /api/v1.")
-    vers_api_key: SecretStr = SecretStr("")
+    vers_api_key: SecretStr = Field(SecretStr(""), description="Key of the Vers account.")
     vers_vm_domain: str = Field("vm.vers.sh", description="Machines are reached at {vm}.{domain}.")
     vers_front: str = Field(
         "{vm}:443", description="host:port to dial; {vm} stands for the machine's full host name."
@@ -65,13 +65,13 @@ class Settings(BaseSettings):
     vers_publish_url: str = Field(
         "", description="Only for the local Vers: where a port of a machine is published on loopback."
     )
-    vm_memory_mib: int = Field(4096, ge=512)
-    vm_disk_mib: int = Field(8192, ge=1024)
-    vm_vcpus: int = Field(2, ge=1)
+    vm_memory_mib: int = Field(4096, ge=512, description="Memory of a machine.")
+    vm_disk_mib: int = Field(8192, ge=1024, description="Disk of a machine.")
+    vm_vcpus: int = Field(2, ge=1, description="Virtual processors of a machine.")
 
     # Models
-    anthropic_api_key: SecretStr = SecretStr("")
-    anthropic_base_url: str = "https://api.anthropic.com"
+    anthropic_api_key: SecretStr = Field(SecretStr(""), description="Never leaves the worker.")
+    anthropic_base_url: str = Field("https://api.anthropic.com", description="Where the Messages API is.")
     agent_model: str = Field("claude-sonnet-4-5", description="Model of architect and workers.")
     brief_model: str = Field("claude-sonnet-4-5", description="Model that reads the issue.")
     max_tokens: int = Field(32_000, ge=256, description="Ceiling of max_tokens of one call.")
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     start_seconds: float = Field(120.0, gt=0, description="Time that an app gets to listen on its port.")
     preview_hours: float = Field(24.0, gt=0, description="Life of a preview after its pull request.")
-    concurrent_builds: int = Field(4, ge=1)
+    concurrent_builds: int = Field(4, ge=1, description="Builds at once, over all repositories.")
     writer_role: str = Field(
         "write", description="Least permission of a person who may trigger: write, maintain or admin."
     )
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     )
     pypi_index: str = Field("https://pypi.org/simple", description="Index that pip uses inside the machines.")
 
-    log_level: str = "INFO"
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
 
     @model_validator(mode="before")
     @classmethod

@@ -24,7 +24,7 @@ WEB_SEES = {"core", "web", "pipeline.journal", "pipeline.engine"}
 # Agents live without GitHub.
 AGENTS_NEVER_SEE = {"github", "local", "gateway"}
 OWNERS = {
-    "flask": {"web", "gateway", "local"},
+    "flask": {"web", "gateway", "local", "cli.wiring"},
     "waitress": {"gateway", "local"},
     "github": {"github"},
     "paramiko": {"vms"},
@@ -36,7 +36,7 @@ OWNERS = {
     "jinja2": {"core.texts"},
     "cryptography": {"github", "web.setup", "local", "vms"},
     "pydantic_settings": {"settings"},
-    "click": {"cli"},
+    "click": {"cli", "local"},
     "rich": {"cli"},
 }
 IO = {"os", "socket", "ssl", "subprocess", "threading", "time", "urllib", "http", "random", "secrets", "uuid"}

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import Engine as Database
 
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
@@ -20,7 +19,7 @@ from bot.github.app import GitHubApp
 from bot.pipeline import engine
 from bot.pipeline.brief import BriefReader, BriefResult
 from bot.pipeline.engine import Jobs
-from bot.pipeline.journal.database import open_database
+from bot.pipeline.journal.database import Database, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate as migrate_journal
 from bot.pipeline.journal.results import Results

@@ -37,6 +37,9 @@ DATABASE_ERRORS: TranslationTable = {
 }
 """What a database that is down, locked or not yet migrated raises."""
 
+Database = Engine
+"""An open database, for those who only hand it on."""
+
 Clock = Callable[[], float]
 """Seconds since the epoch, as `time.time` gives them."""
 
