@@ -101,7 +101,9 @@ def test_third_parties_have_owners(name: str) -> None:
     """A third-party package is imported only in the rooms that own it."""
     for target in imports(modules()[name]):
         owners = OWNERS.get(target.partition(".")[0])
-        assert owners is None or within(name, owners), f"{target} belongs to {sorted(owners or ())}, not to {name}"
+        assert owners is None or within(name, owners), (
+            f"{target} belongs to {sorted(owners or ())}, not to {name}"
+        )
 
 
 @pytest.mark.parametrize("name", sorted(n for n in modules() if within(n, set(PURE))))

@@ -90,7 +90,9 @@ def bare(schema: Any, *, of_properties: bool = False) -> Any:
 
 def operation(full: dict[str, Any]) -> dict[str, Any]:
     """An operation with the parts that are needed to route, to validate and to give an example."""
-    kept = {key: full[key] for key in ("operationId", "parameters", "requestBody", "responses") if key in full}
+    kept = {
+        key: full[key] for key in ("operationId", "parameters", "requestBody", "responses") if key in full
+    }
     for response in kept["responses"].values():
         response.pop("headers", None)
         if "content" in response:

@@ -145,7 +145,8 @@ def local_model(port: int, rate: float, ttft: float) -> None:
 
     def begin() -> tuple[dict[str, Any], Callable[[], None]]:
         running = start(port=port, rate=rate, ttft_s=ttft)
-        return {"base_url": running.base_url, "api_key": running.api_key}, running.stop
+        ready = {"base_url": running.base_url, "api_key": running.api_key, "rate": rate, "ttft_s": ttft}
+        return ready, running.stop
 
     _stand_in(begin)
 

@@ -5,11 +5,14 @@ from typing import Any
 
 import httpx
 
+from bot.agents.outcome import SwarmOutcome
+from bot.cli import wiring
 from bot.cli.wiring import Stores
 from bot.cli.world import World
 from bot.core.codec import load
-from bot.core.models import Evidence, Published, RunId
+from bot.core.models import AgentLabel, Evidence, Published, RunId
 from bot.core.snapshot import Snapshot
+from bot.core.timeline import Command, ModelCall, Task, Wait, critical_path
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.journal.snapshot import snapshot
 
@@ -43,7 +46,7 @@ def report_of(
             "total": round(total, 3),
             "critical_path": path and round(path, 3),
             "overhead_ratio": path and round(total / path, 4),
-            "webhook_ack": _webhook_ack(stores, world),
+            "webhook_ack": _webhook_ack(world),
         },
         "vms_created": len(stores.fleet.machines(run, live=False)),
         "vms_left": None,
@@ -73,11 +76,31 @@ def _visit(url: str) -> int:
 
 
 def critical_path_of(world: World, row: Run, evidence: Evidence | None) -> float | None:
-    """Seconds of the longest chain of model calls and commands in this very run; None with a real model."""
+    """Seconds of the longest chain of model calls and commands in this very run; None with a real model or no outcome."""
     if world.model is None or evidence is None or "outcome" not in row.result:
         return None
-    return None
+    outcome = load(SwarmOutcome, row.result["outcome"])
+    ahead_s = time.time() - time.monotonic()  # the model's ledger has the machine's own clock
+    ledger = httpx.get(f"{world.model['base_url']}/ledger").raise_for_status().json()
+    calls = [
+        ModelCall(AgentLabel(c["agent"]), c["start"] + ahead_s, c["end"] + ahead_s, c["output_tokens"])
+        for c in ledger
+        if c["run"] == row.id
+    ]
+    return critical_path(
+        calls,
+        [Command(c.agent, c.started, c.ended) for c in outcome.commands],
+        [Task(t.agent, t.at) for t in outcome.tasks],
+        [Wait(w.agents, w.started, w.ended) for w in outcome.waits],
+        preview_install_s=evidence.install_seconds,
+        preview_start_s=evidence.start_seconds,
+        rate_tokens_per_s=world.model["rate"],
+        ttft_s=world.model["ttft_s"],
+    )
 
 
-def _webhook_ack(stores: Stores, world: World) -> float | None:
-    return None
+def _webhook_ack(world: World) -> float | None:
+    """Seconds until our web process had answered the label's webhook, as the local GitHub's delivery record has it."""
+    deliveries = wiring.github_app(world.settings).deliveries()
+    took = [each.duration_s for each in deliveries if each.event == "issues" and each.action == "labeled"]
+    return took[0] if took else None

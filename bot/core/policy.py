@@ -5,7 +5,7 @@ something of us, and does it take a permission?) and `decide`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.core import commands
@@ -93,6 +93,8 @@ class Concern:
     word: str = ""
     """For UNKNOWN: what was written, and which command was probably meant."""
     nearest: str = ""
+    on_pull_request: bool = False
+    """`number` is a pull request's; builds belong to issues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Reply(StrEnum):
     ALREADY_RUNNING = "already_running"
     NOTHING_TO_STOP = "nothing_to_stop"
     UNKNOWN_COMMAND = "unknown_command"
+    ASK_IN_THE_ISSUE = "ask_in_the_issue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,20 +189,19 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
 
 
 def _asked_in(event: CommentCreated) -> Concern | None:
-    where = event.repo, event.issue, event.sender.login
     match commands.parse(event.comment):
         case Invocation(command=command, feedback=feedback):
-            return _concern(_OF_COMMAND[command], *where, feedback=feedback)
+            ask = _concern(_OF_COMMAND[command], event.repo, event.issue, event.sender.login)
+            return replace(ask, feedback=feedback, on_pull_request=event.is_pull_request)
         case Unknown(word=word, nearest=nearest):
-            return _concern(Ask.UNKNOWN, *where, word=word, nearest=nearest)
+            ask = _concern(Ask.UNKNOWN, event.repo, event.issue, event.sender.login)
+            return replace(ask, word=word, nearest=nearest)
         case None:
             return None
 
 
-def _concern(
-    ask: Ask, repo: Repo, number: int, sender: str, *, feedback: str = "", word: str = "", nearest: str = ""
-) -> Concern:
-    return Concern(ask, repo, number, sender, ask in NEEDS_PERMISSION, feedback, word, nearest)
+def _concern(ask: Ask, repo: Repo, number: int, sender: str) -> Concern:
+    return Concern(ask, repo, number, sender, ask in NEEDS_PERMISSION)
 
 
 def _same(label: str, other: str) -> bool:
@@ -217,6 +219,8 @@ def _cancel(reason: str, otherwise: Decision) -> _Rule:
 
 def _start(*, insist: bool) -> _Rule:
     def rule(concern: Concern, active: RunId | None) -> Decision:
+        if concern.on_pull_request:
+            return Answer(Reply.ASK_IN_THE_ISSUE)
         if active:
             return Answer(Reply.ALREADY_RUNNING, run=active)
         return StartBuild(insist=insist, feedback=concern.feedback)

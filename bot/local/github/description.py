@@ -63,9 +63,7 @@ class Description:
         """The operation of a method and a path (without prefix and query), and its unquoted path parameters."""
         for route in self._routes:
             if (match := route.pattern.match(path)) and (found := route.operations.get(method.lower())):
-                return found, {
-                    name: urllib.parse.unquote(value) for name, value in match.groupdict().items()
-                }
+                return found, {name: urllib.parse.unquote(value) for name, value in match.groupdict().items()}
         return None
 
     def roots(self) -> list[str]:

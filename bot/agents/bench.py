@@ -1,0 +1,102 @@
+"""Workers' machines that wait for a name: branched while the architect still thinks, pi running on them, nobody's yet."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from bot.agents.machines import Machines
+from bot.core.models import VmId
+
+log = logging.getLogger(__name__)
+
+_BRANCH_LIMIT_S = 240.0
+
+
+class Seat:
+    """One machine on the bench. `vm` comes with the branch, `ready` when pi listens on it."""
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        self.vm: Future[VmId] = Future()
+        self.ready: Future[VmId] | None = None
+
+
+class Bench:
+    """Branches machines ahead and hands them out, once each."""
+
+    def __init__(self, machines: Machines, start: Callable[[VmId], None]) -> None:
+        """
+        Args:
+            machines: where they come from.
+            start: connects to a machine and starts pi on it; returns when pi listens.
+        """
+        self._machines = machines
+        self._start = start
+        self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="bench")
+        self._lock = threading.Lock()
+        self._free: list[Seat] = []
+        self._closed = False
+
+    def adopt(self, taken: Collection[VmId], architect: str) -> None:
+        """After a restart: machines of this build that no agent has."""
+        with self._lock:
+            for purpose, vm in self._machines.of_agents().items():
+                if purpose != architect and vm not in taken:
+                    seat = Seat(purpose)
+                    seat.vm.set_result(vm)
+                    self._free.append(seat)
+
+    def fill(self, count: int) -> None:
+        """Have at least `count` free seats; their machines are branched in the background."""
+        with self._lock:
+            self._add(count - len(self._free))
+
+    def warm(self) -> None:
+        """Start pi on every free seat, in the background."""
+        with self._lock:
+            for seat in self._free:
+                self._warm(seat)
+
+    def claim(self, count: int) -> list[Seat]:
+        """`count` seats that nobody else gets; more are branched if there are not enough."""
+        with self._lock:
+            self._add(count - len(self._free))
+            claimed, self._free = self._free[:count], self._free[count:]
+            for seat in claimed:
+                self._warm(seat)
+            return claimed
+
+    def close(self) -> None:
+        """Let what was begun come to its end, begin nothing more."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _add(self, count: int) -> None:
+        if count <= 0 or self._closed:
+            return
+        purposes = self._machines.free_purposes(count)
+        self._machines.intend(purposes)
+        seats = [Seat(purpose) for purpose in purposes]
+        self._free.extend(seats)
+        self._pool.submit(self._branch, seats)
+
+    def _branch(self, seats: Sequence[Seat]) -> None:
+        try:
+            made = self._machines.take([seat.purpose for seat in seats])
+        except BaseException as error:  # noqa: BLE001 - whoever waits for the seat gets it
+            for seat in seats:
+                seat.vm.set_exception(error)
+            return
+        for seat, vm in zip(seats, made, strict=True):
+            seat.vm.set_result(vm)
+
+    def _warm(self, seat: Seat) -> None:
+        if seat.ready is None and not self._closed:
+            seat.ready = self._pool.submit(self._ready, seat)
+
+    def _ready(self, seat: Seat) -> VmId:
+        vm = seat.vm.result(timeout=_BRANCH_LIMIT_S)
+        self._start(vm)
+        return vm

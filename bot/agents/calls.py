@@ -1,0 +1,120 @@
+"""Tool calls, each executed once: a row before the effect, the result before the answer, the answer under a name of its own."""
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bot.agents import rpc
+from bot.agents.daemon import START, Daemon
+from bot.agents.watch import Watch
+from bot.core.errors import BotError, Cancelled
+from bot.core.models import AgentLabel, RunId, VmId
+from bot.pipeline.journal.fleet import Fleet, ToolCall
+
+log = logging.getLogger(__name__)
+
+_DIALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_THREADS = 32
+
+Plan = Callable[[AgentLabel, str, Mapping[str, Any]], Mapping[str, Any]]
+Execute = Callable[[ToolCall], str]
+
+
+class CallDesk:
+    """Takes dialogs from watches and answers them.
+
+    After a restart every dialog of an event file comes again. One that was answered is passed over, one that was executed is
+    answered (a second answer under the same id is not delivered), one that was not is executed: its effects carry names
+    that were decided when its row was written, so that doing them again finds them done.
+    """
+
+    def __init__(
+        self, run: RunId, *, fleet: Fleet, plan: Plan, execute: Execute, daemon: Callable[[VmId], Daemon]
+    ) -> None:
+        """
+        Args:
+            run: whose calls these are.
+            fleet: where they are written down.
+            plan: decides what must be the same if the call is executed again; added to the parameters in the row.
+            execute: does it and returns the text for the model; `BotError` becomes an error for the model.
+            daemon: pi on a machine.
+        """
+        self._run = run
+        self._fleet = fleet
+        self._plan = plan
+        self._execute = execute
+        self._daemon = daemon
+        self._one_at_a_time = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call")
+
+    def take(self, watch: Watch, dialog: rpc.Dialog) -> None:
+        """A dialog was seen. Writes it down and returns; the rest happens in the background."""
+        if not _DIALOG.fullmatch(dialog.id):
+            return  # pi's ids are UUIDs: nobody waits for this one
+        call = rpc.host_call(dialog)
+        if call is None:
+            self._submit(self._dismiss, watch.vm, dialog.id)
+            return
+        given = {name: value for name, value in call.params.items() if not name.startswith("_")}
+        with self._one_at_a_time:  # a plan may depend on the rows before it
+            known = {(row.vm, row.dialog) for row in self._fleet.calls(self._run)}
+            seen = (watch.vm, dialog.id) in known
+            planned = {} if seen else self._plan(watch.agent, call.tool, given)
+            row = self._fleet.open_call(
+                self._run, watch.vm, START, dialog.id, watch.agent, call.tool[:64], {**given, **planned}
+            )
+        if row.state != "answered":
+            self._submit(self._serve, row)
+
+    def close(self) -> None:
+        """Begin nothing more. What is under way ends by itself: nobody hears it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, work: Callable[..., None], *args: Any) -> None:
+        try:
+            self._pool.submit(self._guarded, work, *args)
+        except RuntimeError:  # closed: the row, if there is one, is found again
+            log.debug("a call came after the end")
+
+    def _guarded(self, work: Callable[..., None], *args: Any) -> None:
+        try:
+            work(*args)
+        except Cancelled:
+            log.info("a call was not answered: the build is ending")
+        except BotError as error:
+            log.warning(
+                "a call could not be answered: %s", error
+            )  # pi or its machine is gone, which its watch sees
+        except Exception:  # a thread of a pool has no caller
+            log.exception("a call could not be answered")
+
+    def _dismiss(self, vm: VmId, dialog: str) -> None:
+        self._daemon(vm).deliver(f"cancel-{dialog}", rpc.cancel(dialog))
+
+    def _serve(self, row: ToolCall) -> None:
+        result = row.result if row.state == "done" else None
+        if result is None:
+            result = json.dumps(self._outcome(row))
+            self._fleet.finish_call(row, result)
+        self._daemon(row.vm).deliver(f"answer-{row.dialog}", rpc.answer(row.dialog, result))
+        self._fleet.answered(row)
+
+    def _outcome(self, row: ToolCall) -> dict[str, Any]:
+        try:
+            return {"ok": True, "text": self._execute(row)}
+        except Cancelled:
+            raise
+        except BotError as error:
+            return {"ok": False, "text": str(error)}
+        except Exception as error:
+            log.exception("tool %s", row.tool, extra={"run": self._run, "vm": row.vm})
+            return {"ok": False, "text": f"{row.tool} failed on our side ({type(error).__name__})."}
+
+
+def succeeded(call: ToolCall) -> bool:
+    """Whether a call was executed, and well."""
+    return bool(call.result) and json.loads(call.result or "{}").get("ok") is True

@@ -1,0 +1,183 @@
+"""The machines of one build: branched from the golden image, labelled, connected, deleted. Intents are rows first."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import stamina
+
+from bot.agents.lines import Lines
+from bot.core.errors import BotError, NotFound, Transient
+from bot.core.models import CommitId, RunId, VmId
+from bot.pipeline.journal.fleet import Fleet
+from bot.vms.base import Connect, Provider, Shell, VmState
+
+log = logging.getLogger(__name__)
+
+APP = "swarm-build"
+PURPOSE = "agent-"
+"""What an agent's machine is for, with a number behind it; the first is the architect's."""
+_UNLABELLED_LIMIT_S = 30.0
+
+
+class Machines:
+    """Branches machines for purposes and keeps one shell per machine. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        run: RunId,
+        *,
+        golden: CommitId,
+        deployment: str,
+        provider: Provider,
+        connect: Connect,
+        fleet: Fleet,
+        lines: Lines,
+        now: Callable[[], float],
+    ) -> None:
+        self._run = run
+        self._golden = golden
+        self._deployment = deployment
+        self._provider = provider
+        self._connect = connect
+        self._fleet = fleet
+        self._lines = lines
+        self._now = now
+        self._shells: dict[VmId, Shell] = {}
+        self._gates: dict[VmId, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def intend(self, purposes: Sequence[str]) -> None:
+        """Write down that these machines are wanted."""
+        for purpose in purposes:
+            self._fleet.intend(self._run, purpose, self._golden)
+
+    def take(self, purposes: Sequence[str]) -> list[VmId]:
+        """One machine per purpose, in that order: those that exist, and new ones for the rest.
+
+        A branch whose answer was lost is made again; the machine that it may have left behind carries no label and is found
+        by `delete_all`.
+        """
+        rows = [self._fleet.intend(self._run, purpose, self._golden) for purpose in purposes]
+        missing = [row for row in rows if row.vm is None]
+        if missing:
+            made = self._branch(len(missing))
+            for row, vm in zip(missing, made, strict=True):
+                self._fleet.bind(row.intent, vm)
+            for row, vm in zip(missing, made, strict=True):
+                self._label(vm, row.purpose)
+        bound = self.of_agents()
+        return [bound[purpose] for purpose in purposes]
+
+    def _branch(self, count: int) -> list[VmId]:
+        for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=90.0):
+            with attempt:
+                made = self._provider.branch(self._golden, count)
+                if len(made) < count:
+                    for extra in made:
+                        self._provider.delete(extra)
+                    raise Transient(f"asked for {count} machines, got {len(made)}")
+        return made
+
+    def _label(self, vm: VmId, purpose: str) -> None:
+        labels = {"app": APP, "deployment": self._deployment, "run": self._run, "agent": purpose}
+        for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=30.0):
+            with attempt:
+                self._provider.label(vm, labels)
+
+    def free_purposes(self, count: int) -> list[str]:
+        """Names for machines that were never intended in this run."""
+        known = [row.purpose for row in self._fleet.machines(self._run, live=False)]
+        numbers = [int(name.removeprefix(PURPOSE)) for name in known if name.startswith(PURPOSE)]
+        first = max([*numbers, 1]) + 1
+        return [f"{PURPOSE}{number}" for number in range(first, first + count)]
+
+    def of_agents(self) -> dict[str, VmId]:
+        """The agents' machines that exist, by purpose."""
+        rows = self._fleet.machines(self._run)
+        return {row.purpose: row.vm for row in rows if row.vm and row.purpose.startswith(PURPOSE)}
+
+    def shell(self, vm: VmId) -> Shell:
+        """The line to a machine, with both services forwarded; opened on first use."""
+        with self._lock:
+            gate = self._gates.setdefault(vm, threading.Lock())
+        with gate:
+            if (shell := self._shells.get(vm)) is None:
+                shell = self._connect(vm)
+                self._lines.open_on(shell)
+                self._shells[vm] = shell
+            return shell
+
+    def exists(self, vm: VmId) -> bool:
+        """Whether the provider still knows the machine; True when it cannot say."""
+        try:
+            return self._provider.status(vm).state is not VmState.DEAD
+        except NotFound:
+            return False
+        except Transient:
+            return True
+
+    def close(self) -> None:
+        """Close all lines."""
+        with self._lock:
+            shells, self._shells = list(self._shells.values()), {}
+        for shell in shells:
+            shell.close()
+
+    def delete(self, vm: VmId) -> None:
+        """Delete a machine and note that it is gone."""
+        with self._lock:
+            shell = self._shells.pop(vm, None)
+        if shell is not None:
+            shell.close()
+        for attempt in stamina.retry_context(on=Transient, attempts=6, timeout=60.0):
+            with attempt:
+                self._provider.delete(vm)
+        self._fleet.gone(vm)
+
+    def delete_all(self) -> None:
+        """Delete the agents' machines, in parallel, and what lost answers of this build left behind.
+
+        Raises:
+            BotError: the first failure, after all were tried.
+        """
+        rows = [row for row in self._fleet.machines(self._run) if row.purpose.startswith(PURPOSE)]
+        bound = [row.vm for row in rows if row.vm]
+        unclear = [row for row in rows if row.vm is None]
+        failures: list[BotError] = []
+
+        def delete(vm: VmId) -> None:
+            try:
+                self.delete(vm)
+            except BotError as error:
+                failures.append(error)
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(delete, bound))
+        if unclear:
+            oldest = min(row.created_at for row in unclear)
+            for stray in self._strays(since=oldest):
+                delete(stray)
+            for row in unclear:
+                self._fleet.abandon(row.intent)
+        if failures:
+            raise failures[0]
+
+    def _strays(self, since: float) -> list[VmId]:
+        """Machines of our golden image that nobody labelled within the time that labelling takes."""
+        known = {row.vm for row in self._fleet.machines(live=False)}
+        strays = []
+        for info in self._provider.vms():
+            if info.labels or info.id in known:
+                continue
+            born = datetime.fromisoformat(info.created_at).timestamp() if info.created_at else since
+            settled = self._now() - born > _UNLABELLED_LIMIT_S
+            if (
+                settled
+                and born >= since - 1
+                and self._provider.metadata(info.id).parent_commit == self._golden
+            ):
+                strays.append(info.id)
+        return strays

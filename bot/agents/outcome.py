@@ -1,0 +1,73 @@
+"""What a swarm is told and what it gives back."""
+
+from dataclasses import dataclass
+
+from bot.core.models import AgentLabel, AgentState, AgentView, VmId
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmLimits:
+    """The bounds of one build.
+
+    Attributes:
+        deployment: name of this installation, for labels.
+        model: the only model that agents may use.
+        max_agents: agent machines at once, the architect's included.
+        warm_workers: worker machines that are branched and started ahead.
+        run_deadline: seconds since the epoch at which the build is given up.
+        stall_s: silence of a living agent, without an open tool call, after which it counts as stalled.
+        lost_s: how long a line may be down before its agent counts as lost.
+        thinking: pi's thinking level for every agent: off, minimal, low, medium, high.
+    """
+
+    deployment: str
+    model: str
+    max_agents: int
+    warm_workers: int
+    run_deadline: float
+    stall_s: float = 300.0
+    lost_s: float = 45.0
+    thinking: str = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class RanCommand:
+    """A tool call that an agent made on its own machine (bash, write, …). Times in seconds since the epoch."""
+
+    agent: AgentLabel
+    tool: str
+    text: str
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class GaveTask:
+    """The architect gave a worker a task. Seconds since the epoch."""
+
+    agent: AgentLabel
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """The architect waited for these workers. Seconds since the epoch."""
+
+    agents: tuple[AgentLabel, ...]
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmOutcome:
+    """How the architect ended: `architect_state` is DONE, FAILED or LOST, `reason` a sentence unless DONE."""
+
+    agents: tuple[AgentView, ...]
+    architect_state: AgentState
+    architect_vm: VmId | None
+    reason: str
+    last_text: str = ""
+    """The architect's last words. Untrusted text."""
+    commands: tuple[RanCommand, ...] = ()
+    tasks: tuple[GaveTask, ...] = ()
+    waits: tuple[Waited, ...] = ()

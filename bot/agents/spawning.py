@@ -1,0 +1,157 @@
+"""Spawning workers: what is decided before (names, limits), and how a waiting machine becomes an agent."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from bot.agents import params
+from bot.agents.bench import Bench, Seat
+from bot.agents.machines import Machines
+from bot.agents.outcome import SwarmLimits
+from bot.agents.roster import ARCHITECT, Roster
+from bot.core.errors import BotError, Permanent, UserError
+from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
+from bot.pipeline.journal.fleet import Fleet, ToolCall
+
+_MANY_WORKERS = 5
+_SETTLE_S = 5.0
+
+
+class Spawning:
+    """`vers_swarm_spawn`. `plan` is called before the call's row is written, `execute` any number of times after."""
+
+    def __init__(
+        self,
+        run: RunId,
+        *,
+        golden: CommitId,
+        limits: SwarmLimits,
+        fleet: Fleet,
+        roster: Roster,
+        machines: Machines,
+        bench: Bench,
+        enlist: Callable[[AgentLabel, VmId], None],
+    ) -> None:
+        """`enlist` makes a machine on which pi runs an agent's, and begins to watch it."""
+        self._run = run
+        self._golden = golden
+        self._limits = limits
+        self._fleet = fleet
+        self._roster = roster
+        self._machines = machines
+        self._bench = bench
+        self._enlist = enlist
+
+    def plan(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The workers' names, or why there will be none: fixed once, so that a repeated call means the same workers."""
+        try:
+            return {"_labels": self._labels(params.read(params.Spawn, given))}
+        except UserError as refusal:
+            return {"_refusal": str(refusal)}
+
+    def _labels(self, wish: params.Spawn) -> list[str]:
+        if wish.commitId and wish.commitId != self._golden:
+            raise UserError(
+                f"Workers start from this swarm's golden image ({self._golden}) only: leave commitId out."
+            )
+        if wish.model and wish.model != self._limits.model:
+            raise UserError(f"This swarm uses {self._limits.model} only: leave model out.")
+        known = self._known_labels()
+        labels = wish.labels or _default_labels(wish.count, known)
+        if len(labels) != wish.count:
+            raise UserError(f"There are {len(labels)} labels for {wish.count} workers: give one for each.")
+        for label in labels:
+            if not params.LABEL.fullmatch(label):
+                raise UserError(
+                    f"{label!r} cannot be a label: use up to 32 lower-case letters, digits and dashes."
+                )
+            if label in known or labels.count(label) > 1:
+                raise UserError(f"The label {label} is taken: every agent of a swarm has a name of its own.")
+        self._check_budget(wish.count)
+        return labels
+
+    def _known_labels(self) -> set[str]:
+        planned = (label for call in self._spawns() for label in call.params.get("_labels", ()))
+        return {*self._roster.labels(), *planned}
+
+    def _spawns(self) -> list[ToolCall]:
+        return [call for call in self._fleet.calls(self._run) if call.tool == "vers_swarm_spawn"]
+
+    def _check_budget(self, count: int) -> None:
+        alive = set(self._machines.of_agents().values())
+        present = [view.label for view in self._roster.views() if view.vm is None or view.vm in alive]
+        coming = {label for call in self._spawns() for label in call.params.get("_labels", ())}
+        taken = len({*present, *(coming - set(self._roster.labels()))})
+        room = self._limits.max_agents - taken
+        if count > room:
+            raise UserError(
+                f"This swarm may have {self._limits.max_agents} agents at once and has {taken}, you included, so there is "
+                f"room for {max(room, 0)} more: spawn fewer, or remove finished workers with vers_swarm_teardown first."
+            )
+
+    def execute(self, call: ToolCall) -> str:
+        """Make the planned workers; those that exist already stay as they are."""
+        if refusal := call.params.get("_refusal"):
+            raise UserError(str(refusal))
+        labels = [AgentLabel(label) for label in call.params["_labels"]]
+        for label in labels:
+            self._roster.add(label, Role.WORKER)
+        homeless = [label for label in labels if self._roster.view(label).vm is None]
+        seats = dict(zip(homeless, self._bench.claim(len(homeless)), strict=False))
+        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="spawn") as pool:
+            list(pool.map(lambda label: self._settle_in(label, seats.get(label)), labels))
+        return self._report(labels)
+
+    def _settle_in(self, label: AgentLabel, seat: Seat | None) -> None:
+        try:
+            vm = self._roster.view(label).vm or self._machine(label, seat)
+            self._enlist(label, vm)
+        except BotError as error:
+            self._roster.end(label, AgentState.FAILED, str(error))
+
+    def _machine(self, label: AgentLabel, seat: Seat | None) -> VmId:
+        """The seat's machine, or another one if it turns out to be no good."""
+        try:
+            vm = self._ready(seat)
+        except BotError:
+            if seat is None:
+                raise
+            self._discard(seat)
+            vm = self._ready(next(iter(self._bench.claim(1)), None))
+        self._roster.placed(label, vm)
+        return vm
+
+    @staticmethod
+    def _ready(seat: Seat | None) -> VmId:
+        if seat is None or seat.ready is None:
+            raise Permanent("there is no machine for it: the build is ending")
+        return seat.ready.result()
+
+    def _discard(self, seat: Seat) -> None:
+        if seat.vm.done() and seat.vm.exception() is None:
+            self._machines.delete(seat.vm.result())
+
+    def _report(self, labels: list[AgentLabel]) -> str:
+        self._roster.until(
+            lambda: all(view.state is not AgentState.STARTING for view in self._roster.views(labels)),
+            _SETTLE_S,
+        )
+        rows = [
+            {"agentId": view.label, "vmId": view.vm, "state": view.state}
+            | ({"reason": view.reason} if view.reason else {})
+            for view in self._roster.views(labels)
+        ]
+        workers = len(self._roster.labels(Role.WORKER))
+        answer: dict[str, Any] = {"agents": rows}
+        if workers >= _MANY_WORKERS:
+            answer["warning"] = (
+                f"With {workers} workers you may spend more time on mending mismatches than they on building. "
+                "Keep to three unless their components are truly independent."
+            )
+        return json.dumps(answer, indent=1)
+
+
+def _default_labels(count: int, known: set[str]) -> list[str]:
+    free = (f"agent-{number}" for number in range(1, len(known) + count + 2))
+    return [label for label in free if label not in known and label != ARCHITECT][:count]

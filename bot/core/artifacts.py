@@ -1,0 +1,180 @@
+"""Which files of a workspace may go into a pull request: read from a tar in memory, judged one by one, never extracted.
+
+What an agent left behind is untrusted: names that escape the workspace or mean something to git, to GitHub, to an
+operating system or to the next agent are left out, and so is what looks like a secret. Nothing is left out silently:
+each file (or folder of dependencies) has a row with its reason.
+"""
+
+import io
+import struct
+import tarfile
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bot.core.errors import Permanent, TranslationTable, UserError, translate
+from bot.core.models import AppKind, Artifact, LeftOut
+from bot.core.paths import EXCLUDED, Verdict, judge, shown
+from bot.core.secrets import secret_in
+
+SPEC_FILE = "SPEC.md"
+PROCFILE = "Procfile"
+EXECUTABLE, PLAIN = 0o100755, 0o100644
+
+TAR_ERRORS: TranslationTable = {
+    tarfile.TarError: Permanent,
+    ValueError: Permanent,  # numbers and text in headers, UnicodeError among them
+    OverflowError: Permanent,
+    EOFError: Permanent,
+    struct.error: Permanent,
+    RecursionError: Permanent,  # extension headers nested without end
+    MemoryError: Permanent,  # an extension header that claims to be larger than anything
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a pull request may carry, and how many rows are shown of what it does not."""
+
+    max_files: int = 2000
+    max_file_bytes: int = 1 << 20
+    max_total_bytes: int = 20 << 20
+    max_rows: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The verdict on a workspace, both sorted by path."""
+
+    files: tuple[Artifact, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def exclude_patterns() -> tuple[str, ...]:
+    """Patterns for tar's `--exclude` that keep git's folder, dependencies and caches from travelling. They match at any depth."""
+    return tuple(sorted({".git", *EXCLUDED}))
+
+
+def inspect(tar: bytes, *, limits: Limits = Limits()) -> Inspection:
+    """Judge every member of an uncompressed tar of a workspace.
+
+    Files near the root come first when a limit is reached; of two names that differ only in case, the first in that
+    order stays.
+
+    Raises:
+        Permanent: the tar is damaged or cut short.
+    """
+    with translate(TAR_ERRORS, "the workspace could not be read"):
+        judging = _Judging(limits)
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8") as archive:
+            members = sorted(_members(archive, tar), key=lambda found: (found[0].count("/"), found[0]))
+            for path, member in members:
+                judging.consider(path, member, archive)
+    return judging.inspection()
+
+
+def require(files: Sequence[Artifact], kind: AppKind) -> None:
+    """Check that what every result must have is there.
+
+    Raises:
+        UserError: the specification is missing, or a web app does not say how it is started.
+    """
+    found = {file.path: file for file in files}
+    if SPEC_FILE not in found:
+        raise UserError(f"The agents left no {SPEC_FILE}, so there is nothing to review their work against.")
+    if kind is AppKind.WEB and not _processes(found.get(PROCFILE)):
+        raise UserError(
+            f"The app has no {PROCFILE} with a line such as “web: node server.js”, so nobody knows how to start it."
+        )
+
+
+def _processes(procfile: Artifact | None) -> list[str]:
+    lines = procfile.content.decode("utf-8", "replace").splitlines() if procfile else []
+    return [line for line in lines if all(part.strip() for part in line.partition(":"))]
+
+
+def _members(archive: tarfile.TarFile, tar: bytes) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Every member with its path; raises when the archive does not go forward to its end mark.
+
+    `tarfile` itself stops in silence at a damaged header, and goes in circles on a negative size.
+    """
+    while (member := archive.next()) is not None:
+        if member.size < 0:
+            raise tarfile.ReadError("a header points backwards")
+        if not member.isdir():
+            yield member.name.removeprefix("./"), member
+    if tar[archive.offset : archive.offset + tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("cut short")
+
+
+class _Judging:
+    """The state of one inspection: what was taken, and what was not."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._files: dict[str, Artifact] = {}
+        self._rows: dict[str, str] = {}
+        self._folded: set[str] = set()
+        """What `_folded` makes of the paths taken. A file is always considered before what lies deeper."""
+        self._total_bytes = 0
+
+    def consider(self, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+        verdict = judge(path) or self._of_member(path, member)
+        if verdict is None:
+            source = archive.extractfile(member)
+            content = source.read() if source else b""
+            verdict = self._of_content(path, content)
+            if verdict is None:
+                self._take(path, content, executable=bool(member.mode & 0o100))
+        if verdict is not None:
+            self._rows.setdefault(shown(verdict.path), verdict.reason)
+
+    def inspection(self) -> Inspection:
+        rows = [LeftOut(path, reason) for path, reason in sorted(self._rows.items())]
+        more = len(rows) - self._limits.max_rows
+        if more > 0:
+            rows[self._limits.max_rows :] = [LeftOut("…", f"{more:,} more")]
+        return Inspection(tuple(file for _, file in sorted(self._files.items())), tuple(rows))
+
+    def _of_member(self, path: str, member: tarfile.TarInfo) -> Verdict | None:
+        if member.issym() or member.islnk():
+            return Verdict(path, "a link")
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+            return Verdict(path, "not a regular file")
+        if member.size > self._limits.max_file_bytes:
+            return Verdict(path, f"{member.size:,} bytes; at most {self._limits.max_file_bytes:,} are taken")
+        if len(self._files) >= self._limits.max_files:
+            return Verdict(path, f"more than {self._limits.max_files:,} files")
+        if self._total_bytes + member.size > self._limits.max_total_bytes:
+            return Verdict(path, f"more than {self._limits.max_total_bytes:,} bytes in all")
+        return self._of_neighbours(path)
+
+    def _of_neighbours(self, path: str) -> Verdict | None:
+        folded = _folded(path)
+        if path in self._files:
+            return Verdict(path, "a second file of the same name")
+        if folded in self._folded or _folders(folded) & self._folded:
+            return Verdict(
+                path, "differs from another name only in upper and lower case, or is a file and a folder"
+            )
+        return None
+
+    def _of_content(self, path: str, content: bytes) -> Verdict | None:
+        kind = secret_in(content)
+        return Verdict(path, f"contains what looks like {kind}") if kind else None
+
+    def _take(self, path: str, content: bytes, *, executable: bool) -> None:
+        self._files[path] = Artifact(path, content, EXECUTABLE if executable else PLAIN)
+        self._total_bytes += len(content)
+        self._folded.add(_folded(path))
+
+
+def _folded(path: str) -> str:
+    """A path as macOS and Windows compare it."""
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _folders(path: str) -> set[str]:
+    """The folders above a path: "a" and "a/b" for "a/b/c"."""
+    parts = path.split("/")[:-1]
+    return {"/".join(parts[: depth + 1]) for depth in range(len(parts))}

@@ -1,0 +1,53 @@
+"""What the prompts in `templates/prompts` see: one frozen view each."""
+
+from dataclasses import dataclass
+
+from bot.core.models import AgentLabel, Component
+
+
+@dataclass(frozen=True, slots=True)
+class BriefPrompt:
+    """`prompts/brief.md.j2`, the system prompt of the call that reads an issue."""
+
+    tool: str
+    """Name of the tool that takes the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuePrompt:
+    """`prompts/issue.md.j2`: the issue as data. All texts are what a person sees of them."""
+
+    title: str
+    body: str
+    feedback: str
+    insist: bool
+    """A maintainer wants it built although it may not suit a swarm."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectPrompt:
+    """`prompts/architect.md.j2`: the one prompt that drives a build."""
+
+    title: str
+    goal: str
+    requirements: tuple[str, ...]
+    stack: str
+    components: tuple[Component, ...]
+    kind: str
+    """"web", "static" or "none"."""
+    check: str
+    feedback: str
+    golden: str
+    """The snapshot that workers start from."""
+    workspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPrompt:
+    """`prompts/worker.md.j2`: the architect's task, and the whole specification."""
+
+    label: AgentLabel
+    task: str
+    """Verbatim."""
+    spec: str
+    """SPEC.md verbatim; left out where the task already contains it."""

@@ -1,0 +1,374 @@
+"""What templates see: frozen views, and the pure functions that make them from what the journal holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.core import words
+from bot.core.models import AppKind, Artifact, Evidence, LeftOut, Phase, RunId, RunState, Tokens
+from bot.core.policy import Answer
+from bot.core.procfile import how_to_run
+from bot.core.snapshot import AgentLine, PhaseLine, Snapshot, agent_line, phase_lines
+
+
+def marker(run: RunId) -> str:
+    """The hidden first line of everything that we write about a build, by which we find it again."""
+    return f"<!-- swarm-build:run={run} -->"
+
+
+# Progress ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """`github/progress.md.j2`, and most of the status page."""
+
+    marker: str
+    run: RunId
+    repo: str
+    issue: int
+    title: str
+    requested_by: str
+    state: RunState
+    ended: bool
+    headline: str
+    mark: str
+    phases: tuple[PhaseLine, ...]
+    agents: tuple[AgentLine, ...]
+    elapsed: str
+    spent: str
+    cap: str
+    status_url: str
+    reason: str
+    next_step: str
+    warnings: tuple[str, ...]
+    stopping: str
+    pull_request: int | None
+    pull_request_url: str
+    draft: bool
+    preview_url: str
+    """Only when it was probed and answered, and still lives."""
+
+
+_NEXT = {
+    RunState.FAILED: "To try again, comment `/swarm rebuild`; words after it are handed to the swarm.",
+    RunState.CANCELLED: "To start again, comment `/swarm build`.",
+    RunState.DECLINED: "A maintainer can insist: comment `/swarm build`.",
+}
+
+
+def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: str) -> ProgressView:
+    """The progress of a build.
+
+    Args:
+        seen: the build.
+        now: seconds since the epoch.
+        cap_microusd: what the run may spend.
+        status_url: address of its status page; empty when people cannot reach the web process.
+    """
+    published, evidence = seen.published, seen.evidence
+    return ProgressView(
+        marker=marker(seen.run),
+        run=seen.run,
+        repo=seen.request.repo.full_name,
+        issue=seen.request.issue,
+        title=seen.title,
+        requested_by=seen.request.requested_by,
+        state=seen.state,
+        ended=seen.state.ended,
+        headline=words.HEADLINES[seen.state],
+        mark=words.RUN_MARKS[seen.state],
+        phases=phase_lines(seen, now),
+        agents=tuple(agent_line(agent) for agent in seen.agents),
+        elapsed=words.duration(seen.seconds(now)),
+        spent=words.dollars(seen.spent.cost_microusd),
+        cap=words.dollars(cap_microusd),
+        status_url=status_url,
+        reason=words.clip(seen.reason, 2_000),
+        next_step=_next_step(seen),
+        warnings=tuple(words.one_line(text, 300) for text in seen.warnings[-5:]),
+        stopping="" if seen.state.ended else seen.stopping,
+        pull_request=published.pull_request if published else None,
+        pull_request_url=published.pull_request_url if published else "",
+        draft=bool(published and published.draft),
+        preview_url=evidence.url if evidence and evidence.ok and not seen.preview_ended else "",
+    )
+
+
+def _next_step(seen: Snapshot) -> str:
+    if seen.state is RunState.SUCCEEDED and seen.published:
+        return f"Review #{seen.published.pull_request}; closing it takes the preview away."
+    return _NEXT.get(seen.state, "")
+
+
+# How it ended, and short answers ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeclinedView:
+    """`github/declined.md.j2`: the issue does not suit a swarm."""
+
+    marker: str
+    login: str
+    reason: str
+    spent: str
+
+
+def declined_view(seen: Snapshot) -> DeclinedView:
+    """Why a build was declined."""
+    return DeclinedView(
+        marker(seen.run),
+        seen.request.requested_by,
+        words.clip(seen.reason, 2_000),
+        words.dollars(seen.spent.cost_microusd),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """`github/failure.md.j2`: what failed, what was kept, what it cost, what to do next."""
+
+    marker: str
+    login: str
+    phase: str
+    reason: str
+    troubled: tuple[AgentLine, ...]
+    """Agents that ended badly; `doing` has the reason."""
+    log: str
+    kept: str
+    """What is left of the work, in one sentence."""
+    elapsed: str
+    spent: str
+    cap: str
+    status_url: str
+
+
+def failure_view(
+    seen: Snapshot, *, now: float, cap_microusd: int, status_url: str, kept: str = "", log: str = ""
+) -> FailureView:
+    """Why a build failed; `log` is what the reader needs to see of the output, its last 50 lines are shown."""
+    return FailureView(
+        marker=marker(seen.run),
+        login=seen.request.requested_by,
+        phase=words.PHASES[seen.phase],
+        reason=words.clip(seen.reason, 2_000),
+        troubled=tuple(agent_line(agent) for agent in seen.agents if agent.reason),
+        log=words.last_lines(log, 50),
+        kept=kept or "Nothing: all machines of the build are deleted, and nothing was pushed.",
+        elapsed=words.duration(seen.seconds(now)),
+        spent=words.dollars(seen.spent.cost_microusd),
+        cap=words.dollars(cap_microusd),
+        status_url=status_url,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalView:
+    """`github/refusal.md.j2`: one polite sentence."""
+
+    login: str
+    why: str
+
+
+def refusal_view(login: str, why: str) -> RefusalView:
+    """Why somebody's request was not followed."""
+    return RefusalView(login, why)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """The answers of `policy.Reply`: `github/help.md.j2` and the rest."""
+
+    word: str
+    """An unknown command, and which was probably meant (or empty)."""
+    nearest: str
+    run: RunId | None
+    """The active build, if there is one."""
+    doing: str
+    spent: str
+    cap: str
+    status_url: str
+    trigger_label: str
+
+
+def answer_view(
+    answer: Answer,
+    *,
+    run: RunId | None,
+    phase: Phase | None,
+    spent_microusd: int,
+    cap_microusd: int,
+    status_url: str,
+    trigger_label: str,
+) -> AnswerView:
+    """An answer to a command; `run` and `phase` are those of the active build."""
+    return AnswerView(
+        word=words.one_line(answer.word, 40).replace("`", "'"),
+        nearest=answer.nearest,
+        run=run,
+        doing=words.PHASES[phase] if phase else "",
+        spent=words.dollars(spent_microusd),
+        cap=words.dollars(cap_microusd),
+        status_url=status_url,
+        trigger_label=trigger_label,
+    )
+
+
+# Pull request -----------------------------------------------------------------------------------------
+
+FILES_SHOWN = 100
+"""GitHub allows a body 65,536 characters; the page must stay below with room for the rest."""
+LEFT_OUT_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FileLine:
+    """One file of the result."""
+
+    path: str
+    size: str
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What was asked for, and what shows that it is there; `evidence` is empty when nothing does yet."""
+
+    text: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequestView:
+    """`github/pull_request.md.j2`."""
+
+    marker: str
+    issue: int
+    asked_by: str
+    goal: str
+    requirements: tuple[Requirement, ...]
+    kind: AppKind
+    evidence: Evidence
+    log: str
+    """The end of the app's or the check's output."""
+    lives_until: str
+    how_to_run: str
+    """Shell commands, one a line."""
+    files: tuple[FileLine, ...]
+    more_files: int
+    files_total: int
+    bytes_total: str
+    left_out: tuple[LeftOut, ...]
+    more_left_out: int
+    agents: tuple[AgentLine, ...]
+    phases: tuple[PhaseLine, ...]
+    model: str
+    tokens_in: str
+    tokens_out: str
+    spent: str
+    cap: str
+    elapsed: str
+    status_url: str
+    warnings: tuple[str, ...]
+    branch: str
+
+
+def pull_request_view(
+    seen: Snapshot,
+    *,
+    now: float,
+    evidence: Evidence,
+    files: Sequence[Artifact],
+    left_out: Sequence[LeftOut],
+    model: str,
+    cap_microusd: int,
+    status_url: str,
+    branch: str,
+    lives_until: float | None = None,
+    shown_by: Mapping[str, str] | None = None,
+) -> PullRequestView:
+    """The pull request's page.
+
+    Args:
+        seen: the build.
+        now: seconds since the epoch, as is `lives_until`.
+        lives_until: the latest time at which the preview is taken away; None without a preview.
+        evidence: what happened on the clean machine.
+        files: what is committed.
+        left_out: what is not, and why.
+        model: the agents' model.
+        cap_microusd: what the run may spend.
+        status_url: address of the status page, or empty.
+        branch: the pull request's head.
+        shown_by: requirement -> what shows that it is met, for those of which something is known.
+    """
+    brief, used = seen.brief, seen.spent
+    requirements = brief.requirements if brief else ()
+    return PullRequestView(
+        marker=marker(seen.run),
+        issue=seen.request.issue,
+        asked_by=seen.request.requested_by,
+        goal=words.clip(brief.goal if brief else seen.request.title, 2_000),
+        requirements=tuple(
+            Requirement(words.one_line(text, 250), words.one_line((shown_by or {}).get(text, ""), 150))
+            for text in requirements[:30]
+        ),
+        kind=evidence.kind,
+        evidence=evidence,
+        log=words.last_lines(evidence.output, 50),
+        lives_until=words.moment(lives_until) if lives_until else "",
+        how_to_run="\n".join(how_to_run(files, evidence)),
+        files=tuple(_file(each) for each in files[:FILES_SHOWN]),
+        more_files=max(0, len(files) - FILES_SHOWN),
+        files_total=len(files),
+        bytes_total=words.size(sum(len(each.content) for each in files)),
+        left_out=tuple(
+            LeftOut(words.clip(each.path, 120), words.one_line(each.reason, 150))
+            for each in left_out[:LEFT_OUT_SHOWN]
+        ),
+        more_left_out=max(0, len(left_out) - LEFT_OUT_SHOWN),
+        agents=tuple(agent_line(agent) for agent in seen.agents),
+        phases=tuple(line for line in phase_lines(seen, now) if line.seconds),
+        model=model,
+        tokens_in=words.tokens(_read(used)),
+        tokens_out=words.tokens(used.output),
+        spent=words.dollars(used.cost_microusd),
+        cap=words.dollars(cap_microusd),
+        elapsed=words.duration(seen.seconds(now)),
+        status_url=status_url,
+        warnings=tuple(words.one_line(text, 300) for text in seen.warnings[-10:]),
+        branch=branch,
+    )
+
+
+def _read(used: Tokens) -> int:
+    return used.input + used.cache_read + used.cache_write
+
+
+def _file(artifact: Artifact) -> FileLine:
+    return FileLine(
+        words.clip(artifact.path, 120), words.size(len(artifact.content)), artifact.mode == 0o100755
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMessageView:
+    """`github/commit_message.txt.j2`."""
+
+    subject: str
+    issue: int
+    run: str
+    requested_by: str
+    agents: int
+    files: int
+
+
+def commit_message_view(seen: Snapshot, *, files: int) -> CommitMessageView:
+    """The commit that carries the result."""
+    return CommitMessageView(
+        subject=words.one_line(seen.title, 72),
+        issue=seen.request.issue,
+        run=seen.run,
+        requested_by=seen.request.requested_by,
+        agents=len(seen.agents),
+        files=files,
+    )

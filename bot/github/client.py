@@ -1,0 +1,348 @@
+"""One repository as the product uses it: issues and comments, branches and commits, pull requests, deployments, checks.
+
+Whatever creates is safe to repeat: it looks for what an earlier try may have left and returns that.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from urllib.parse import quote
+
+from github import GithubException
+from github.PullRequest import PullRequest as GhPullRequest
+from github.Repository import Repository as GhRepository
+
+from bot.core.errors import Conflict, NotFound, UserError
+from bot.core.models import Artifact, Repo
+from bot.github.bodies import cut, marked, tag
+from bot.github.commits import CommitWriter
+from bot.github.door import Door, json_call
+from bot.github.errors import Access
+from bot.github.values import (
+    Base,
+    CheckReport,
+    Commit,
+    DeploymentState,
+    Issue,
+    Permission,
+    PullRequest,
+    commit_of,
+    issue_of,
+    permission_of,
+)
+
+PREVIEW_ENVIRONMENT = "swarm-preview"
+"""One name for all previews: an environment per pull request could not be deleted without administration rights."""
+
+
+_NO_COMMIT = (
+    "{repo} has no commit yet, so there is nothing that a pull request could be opened against. "
+    "Create a first file on its page (a README will do), then ask again."
+)
+
+
+class Repository:
+    """A repository through an installation token. Calls wait for each other; take one object per job.
+
+    Every method raises `Forbidden` (naming the permission that the App lacks), `NotFound`, `Conflict`, `Transient`
+    or `Permanent`, as `bot.github.errors` sorts GitHub's answers.
+    """
+
+    def __init__(
+        self,
+        repo: Repo,
+        door: Door,
+        app_login: Callable[[], str],
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.repo = repo
+        self._door = door
+        self._app_login = app_login
+        self._pause = pause
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests that this object has sent."""
+        return self._door.requests
+
+    def app_login(self) -> str:
+        """The App's own login, "{slug}[bot]"."""
+        return self._app_login()
+
+    # Issues and people ---------------------------------------------------------------------------------
+
+    def issue(self, number: int) -> Issue:
+        """An issue as it stands now."""
+        return self._door.again(
+            f"reading issue {number}", Access.ISSUES, lambda repo: issue_of(repo.get_issue(number))
+        )
+
+    def permission(self, login: str) -> Permission:
+        """What a person may do here. Somebody whom GitHub does not know here may nothing; any other failure raises."""
+        path = f"{self._path}/collaborators/{quote(login, safe='')}/permission"
+        try:
+            answer = self._door.again(
+                f"reading what {login} may do", Access.METADATA, lambda repo: json_call(repo, "GET", path)
+            )
+        except NotFound:
+            return Permission.NONE
+        return permission_of(answer)
+
+    def react(self, issue: int, content: str) -> None:
+        """Put a reaction on an issue; one that is there already stays."""
+        self._door.again(
+            "reacting to the issue",
+            Access.ISSUES,
+            lambda repo: repo.get_issue(issue).create_reaction(content),
+        )
+
+    def react_to_comment(self, comment_id: int, content: str) -> None:
+        """Put a reaction on a comment; one that is there already stays."""
+        path = f"{self._path}/issues/comments/{comment_id}/reactions"
+        self._door.again(
+            "reacting to the comment",
+            Access.ISSUES,
+            lambda repo: json_call(repo, "POST", path, {"content": content}),
+        )
+
+    def say(self, issue: int, body: str, marker: str) -> int:
+        """Write a comment once per marker; returns the id of the one that stands there.
+
+        Args:
+            issue: number of an issue or pull request.
+            body: Markdown; cut at `MAX_BODY_CHARS`. An earlier comment with this marker is left as it is.
+            marker: kept in the comment as `<!-- swarm:{marker} -->`.
+        """
+        text, hidden = marked(body, marker), tag(marker)
+        login = self._app_login()
+
+        def look(repo: GhRepository) -> int | None:
+            comments = repo.get_issue(issue).get_comments()
+            return next(
+                (it.id for it in comments if it.user and it.user.login == login and hidden in it.body), None
+            )
+
+        def make(repo: GhRepository) -> int:
+            return repo.get_issue(issue).create_comment(text).id
+
+        return self._door.ensure("writing a comment", Access.ISSUES, look, make)
+
+    def edit_comment(self, comment_id: int, body: str, marker: str | None = None) -> None:
+        """Replace the text of a comment of ours. Without its marker `say` does not find it again.
+
+        Raises:
+            NotFound: somebody deleted it.
+        """
+        text = marked(body, marker) if marker else cut(body)
+        path = f"{self._path}/issues/comments/{comment_id}"
+        self._door.again(
+            "editing a comment", Access.ISSUES, lambda repo: json_call(repo, "PATCH", path, {"body": text})
+        )
+
+    # Branches and commits ------------------------------------------------------------------------------
+
+    def base(self) -> Base:
+        """The head of the default branch.
+
+        Raises:
+            UserError: the repository has no commit yet; the message says how to make one.
+        """
+
+        def read(repo: GhRepository) -> Base:
+            about = json_call(repo, "GET", self._path)  # PyGithub would answer from memory the second time
+            try:
+                branch = repo.get_branch(about["default_branch"])
+            except GithubException as error:
+                if _absent(error):
+                    raise UserError(_NO_COMMIT.format(repo=self.repo.full_name)) from error
+                raise
+            return Base(branch.name, branch.commit.sha, branch.commit.commit.tree.sha, about["private"])
+
+        return self._door.again("reading the default branch", Access.CONTENTS, read)
+
+    def branch_head(self, name: str) -> str | None:
+        """The commit at which a branch stands, or None if there is no such branch."""
+        return self._door.again(f"reading the branch {name}", Access.CONTENTS, lambda repo: _head(repo, name))
+
+    def commit_at(self, sha: str) -> Commit:
+        """A commit by its sha."""
+        return self._door.again(
+            f"reading the commit {sha[:9]}", Access.CONTENTS, lambda repo: commit_of(repo.get_git_commit(sha))
+        )
+
+    def commit(self, files: Sequence[Artifact], *, parent_sha: str, base_tree: str, message: str) -> str:
+        """Make a commit that no branch points to yet: `files` laid over `base_tree`, on top of `parent_sha`.
+
+        Returns:
+            Its sha.
+
+        Raises:
+            Conflict: GitHub refuses a file; the message names it.
+        """
+        writer = CommitWriter(self._door, self._path, self._pause)
+        return writer.write(files, parent_sha=parent_sha, base_tree=base_tree, message=message)
+
+    def ensure_branch(self, name: str, sha: str, *, only_from: Collection[str] = ()) -> None:
+        """Let a branch stand at a commit: made if missing, moved forward if it stands at one of `only_from`.
+
+        It is never forced: GitHub itself refuses a move that would drop somebody's commit.
+
+        Raises:
+            Conflict: the branch stands at a commit that is none of these.
+        """
+
+        def look(repo: GhRepository) -> bool | None:
+            head = _head(repo, name)
+            if head not in (None, sha, *only_from):
+                raise Conflict(f"The branch {name} stands at {str(head)[:9]}, which is not a commit of ours.")
+            return True if head == sha else None
+
+        def make(repo: GhRepository) -> bool:
+            if _head(repo, name) is None:
+                repo.create_git_ref(f"refs/heads/{name}", sha)
+            else:
+                body = {"sha": sha, "force": False}
+                json_call(repo, "PATCH", f"{self._path}/git/refs/heads/{quote(name)}", body)
+            return True
+
+        self._door.ensure(f"setting the branch {name}", Access.CONTENTS, look, make)
+
+    def delete_branch(self, name: str) -> None:
+        """Delete a branch; one that is gone already is fine."""
+        path = f"{self._path}/git/refs/heads/{quote(name)}"
+        try:
+            self._door.again(
+                f"deleting the branch {name}", Access.CONTENTS, lambda repo: json_call(repo, "DELETE", path)
+            )
+        except (NotFound, Conflict):  # 404, or 422 "Reference does not exist"
+            if self.branch_head(name) is not None:
+                raise
+
+    # Pull requests -------------------------------------------------------------------------------------
+
+    def ensure_pull_request(
+        self, *, head: str, base: str, title: str, body: str, draft: bool = False
+    ) -> PullRequest:
+        """The open pull request from branch `head`, with this title and body; opened if there is none.
+
+        Where the plan has no drafts, an ordinary one is opened. An open one keeps its draft state, which the REST
+        API cannot change.
+
+        Raises:
+            Conflict: there is nothing between base and head, or the base is gone.
+        """
+        text = cut(body)
+
+        def look(repo: GhRepository) -> GhPullRequest | None:
+            return next(iter(repo.get_pulls(state="open", head=f"{self.repo.owner}:{head}")), None)
+
+        def make(repo: GhRepository, *, draft: bool = draft) -> GhPullRequest:
+            return repo.create_pull(base=base, head=head, title=title, body=text, draft=draft)
+
+        doing = "opening the pull request"
+        try:
+            found = self._door.ensure(doing, Access.PULL_REQUESTS, look, make)
+        except Conflict as error:
+            if not (draft and "draft" in str(error).lower()):
+                raise
+            found = self._door.ensure(doing, Access.PULL_REQUESTS, look, lambda repo: make(repo, draft=False))
+        if (found.title, found.body) != (title, text):
+            self._door.again(
+                "updating the pull request",
+                Access.PULL_REQUESTS,
+                lambda _: found.edit(title=title, body=text),
+            )
+        return PullRequest(found.number, found.html_url, found.draft, found.head.sha)
+
+    # Deployments ---------------------------------------------------------------------------------------
+
+    def ensure_deployment(
+        self, *, ref_sha: str, environment: str = PREVIEW_ENVIRONMENT, description: str, payload_run: str
+    ) -> int:
+        """The deployment of a commit to an environment; made if there is none.
+
+        No check has to pass first (ours are running), nothing is merged, and it counts as short-lived.
+        """
+
+        def look(repo: GhRepository) -> int | None:
+            found = repo.get_deployments(sha=ref_sha, environment=environment)
+            return next((deployment.id for deployment in found), None)
+
+        def make(repo: GhRepository) -> int:
+            return repo.create_deployment(
+                ref=ref_sha,
+                environment=environment,
+                description=description[:140],
+                payload={"run": payload_run},
+                required_contexts=[],
+                auto_merge=False,
+                transient_environment=True,
+                production_environment=False,
+            ).id
+
+        return self._door.ensure("creating the deployment", Access.DEPLOYMENTS, look, make)
+
+    def set_deployment(
+        self,
+        deployment_id: int,
+        state: DeploymentState,
+        *,
+        url: str = "",
+        log_url: str = "",
+        description: str = "",
+    ) -> None:
+        """Add a status to a deployment. `url` is what "View deployment" opens; the description is cut at 140."""
+        fields = {"environment_url": url, "log_url": log_url, "description": description[:140]}
+        body = {"state": state.value, **{name: value for name, value in fields.items() if value}}
+        path = f"{self._path}/deployments/{deployment_id}/statuses"
+        self._door.again(
+            f"setting the deployment {state.value}",
+            Access.DEPLOYMENTS,  # said twice is the same to a reader, so an unclear answer is simply repeated
+            lambda repo: json_call(repo, "POST", path, body),
+        )
+
+    def deactivate_deployment(self, deployment_id: int) -> None:
+        """Show a deployment as destroyed; one that is gone already is fine."""
+        try:
+            self.set_deployment(deployment_id, DeploymentState.INACTIVE)
+        except NotFound:
+            return
+
+    # Check runs ----------------------------------------------------------------------------------------
+
+    def ensure_check(self, sha: str, name: str, external_id: str) -> int:
+        """The check run of this name and id on a commit; made (in progress) if there is none."""
+
+        def look(repo: GhRepository) -> int | None:
+            runs = repo.get_commit(sha).get_check_runs(check_name=name)
+            return next((run.id for run in runs if run.external_id == external_id), None)
+
+        def make(repo: GhRepository) -> int:
+            return repo.create_check_run(name, sha, external_id=external_id, status="in_progress").id
+
+        return self._door.ensure(f"creating the check {name}", Access.CHECKS, look, make)
+
+    def update_check(self, check_id: int, report: CheckReport) -> None:
+        """Show a report on a check run; with a conclusion it is completed."""
+        body = report.body()
+        path = f"{self._path}/check-runs/{check_id}"
+        self._door.again(
+            "updating the check", Access.CHECKS, lambda repo: json_call(repo, "PATCH", path, body)
+        )
+
+    @property
+    def _path(self) -> str:
+        return f"/repos/{self.repo.full_name}"
+
+
+def _head(repo: GhRepository, name: str) -> str | None:
+    try:
+        return repo.get_git_ref(f"heads/{name}").object.sha
+    except GithubException as error:
+        if _absent(error):
+            return None
+        raise
+
+
+def _absent(error: GithubException) -> bool:
+    """Whether a branch is not there: 404, and 409 in a repository without any commit."""
+    return error.status in (404, 409)

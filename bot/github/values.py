@@ -1,0 +1,183 @@
+"""What the rest of the product sees of GitHub: values, made once from PyGithub's objects by the client."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from github.GitCommit import GitCommit as GhCommit
+from github.Issue import Issue as GhIssue
+
+MAX_CHECK_CHARS = 65_535
+
+
+class Permission(StrEnum):
+    """A person's role in a repository, weakest first."""
+
+    NONE = "none"
+    READ = "read"
+    TRIAGE = "triage"
+    WRITE = "write"
+    MAINTAIN = "maintain"
+    ADMIN = "admin"
+
+    def covers(self, least: "Permission") -> bool:
+        """Whether this role may do at least what `least` may."""
+        order = list(Permission)
+        return order.index(self) >= order.index(least)
+
+
+class Reaction(StrEnum):
+    """The reactions that we use, as the API spells them."""
+
+    EYES = "eyes"
+    ROCKET = "rocket"
+    CONFUSED = "confused"
+    THUMBS_UP = "+1"
+
+
+class DeploymentState(StrEnum):
+    """States of a deployment's status that we set."""
+
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+    INACTIVE = "inactive"
+
+
+class CheckConclusion(StrEnum):
+    """How a check run ends."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEUTRAL = "neutral"
+    CANCELLED = "cancelled"
+    ACTION_REQUIRED = "action_required"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue (or a pull request seen as one) as it stands now."""
+
+    number: int
+    title: str
+    body: str
+    author: str
+    """Login."""
+    author_id: int
+    state: str
+    """"open" or "closed"."""
+    labels: tuple[str, ...]
+    url: str
+    """For people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The head of the default branch: what a build starts from and is merged into."""
+
+    branch: str
+    sha: str
+    tree_sha: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A git commit. `author` and `committer` are the names written in it, not logins."""
+
+    sha: str
+    message: str
+    author: str
+    committer: str
+    tree_sha: str
+    parents: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return self.message.partition("\n")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request of ours. `url` is for people; `draft` as GitHub has it, which may differ from what was asked."""
+
+    number: int
+    url: str
+    draft: bool
+    head_sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAction:
+    """A button under a finished check run; the limits are GitHub's: 20, 40 and 20 characters."""
+
+    label: str
+    description: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a check run shows. Without a `conclusion` it is still in progress, and shows no buttons."""
+
+    title: str
+    summary: str
+    """Markdown."""
+    text: str = ""
+    """Markdown, below the summary."""
+    conclusion: CheckConclusion | None = None
+    details_url: str = ""
+    actions: Sequence[CheckAction] = ()
+
+    def body(self) -> dict[str, Any]:
+        """As the API wants it; summary and text are cut at its 65,535 characters."""
+        output = {"title": self.title, "summary": self.summary[:MAX_CHECK_CHARS]}
+        if self.text:
+            output["text"] = self.text[:MAX_CHECK_CHARS]
+        body: dict[str, Any] = {"output": output, "actions": [asdict(action) for action in self.actions[:3]]}
+        if self.details_url:
+            body["details_url"] = self.details_url
+        if self.conclusion:
+            return {**body, "status": "completed", "conclusion": self.conclusion.value}
+        return {**body, "status": "in_progress"}
+
+
+def permission_of(answer: Mapping[str, Any]) -> Permission:
+    """The role in an answer of `GET /repos/{owner}/{repo}/collaborators/{username}/permission`.
+
+    `role_name` is exact, but in organizations it may be the name of a custom role; `permission` is then the nearest
+    of admin, write, read and none.
+    """
+    for said in (answer.get("role_name"), answer.get("permission")):
+        if said in list(Permission):
+            return Permission(said)
+    return Permission.NONE
+
+
+def issue_of(found: GhIssue) -> Issue:
+    """Our value of PyGithub's object. Authors who deleted their account are GitHub's "ghost"."""
+    author = found.user
+    return Issue(
+        number=found.number,
+        title=found.title,
+        body=found.body or "",
+        author=author.login if author else "ghost",
+        author_id=author.id if author else 0,
+        state=found.state,
+        labels=tuple(label.name for label in found.labels),
+        url=found.html_url,
+    )
+
+
+def commit_of(found: GhCommit) -> Commit:
+    """Our value of PyGithub's object."""
+    return Commit(
+        sha=found.sha,
+        message=found.message,
+        author=found.author.name,
+        committer=found.committer.name,
+        tree_sha=found.tree.sha,
+        parents=tuple(parent.sha for parent in found.parents),
+    )

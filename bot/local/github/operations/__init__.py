@@ -1,0 +1,13 @@
+"""The REST operations, a module per chapter of GitHub's reference. Importing this package registers them all."""
+
+from bot.local.github.operations import (  # noqa: F401  # imported for what they register
+    apps,
+    checks,
+    contents,
+    deployments,
+    gitdata,
+    issues,
+    labels,
+    pulls,
+    repositories,
+)

@@ -1,0 +1,183 @@
+"""The scripted model as architect: specification, workers, waiting, collecting, checking, mending.
+
+Where it stands is read off the calls that it made and their results; so it repeats what failed, and a request that is
+sent twice is answered the same twice.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bot.core.models import AgentState
+from bot.local.model.conversation import Conversation, Exchange
+from bot.local.model.reply import Call, Reply, Text
+from bot.local.model.scenarios.scenario import WORKSPACE, Part, Scenario
+
+_WAIT_S = 120
+_MOST_WAITS = 60
+_TRIES = 2
+_MOST_CHECKS = 3
+_GIVEN_UP = frozenset({AgentState.FAILED, AgentState.LOST, AgentState.STALLED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """The scenario, and what has happened."""
+
+    scenario: Scenario
+    before: Sequence[Exchange]
+
+    def calls(self, tool: str) -> list[Exchange]:
+        return [e for e in self.before if e.tool == tool]
+
+    def succeeded(self, tool: str) -> bool:
+        return any(not e.failed for e in self.calls(tool))
+
+    def failure(self, tool: str) -> str:
+        """What the last failed call of a tool said."""
+        return next((e.output for e in reversed(self.calls(tool)) if e.failed), "")[-600:]
+
+    def written(self) -> set[str]:
+        return {str(e.input.get("path")) for e in self.calls("write") if not e.failed}
+
+    def states(self) -> dict[str, AgentState]:
+        """What the last answered wait said of each worker, plus those that could not be given their task."""
+        answered = [e.output for e in self.calls("vers_swarm_wait") if not e.failed]
+        table = answered[-1] if answered else ""
+        known = {label: _state_of(label, table) for label in self.scenario.labels}
+        refused = {label for label in self.scenario.labels if self._task_failures(label) >= _TRIES}
+        return {label: AgentState.FAILED if label in refused else state for label, state in known.items()}
+
+    def untasked(self) -> list[Part]:
+        """Workers without a task that were not tried often enough."""
+        tasked = {str(e.input.get("agentId")) for e in self.calls("vers_swarm_task") if not e.failed}
+        return [
+            part
+            for part in self.scenario.parts
+            if part.label not in tasked and self._task_failures(part.label) < _TRIES
+        ]
+
+    def _task_failures(self, label: str) -> int:
+        return sum(e.failed and e.input.get("agentId") == label for e in self.calls("vers_swarm_task"))
+
+
+def _state_of(label: str, table: str) -> AgentState:
+    """A worker's state in a table for people: the state's word in the first line that names the worker."""
+    for line in table.splitlines():
+        if re.search(rf"(?<![\w-]){re.escape(label)}(?![\w-])", line):
+            words = [word for word in re.findall(r"[a-z]+", line.lower()) if word in set(AgentState)]
+            if words:
+                return AgentState(words[0])
+    return AgentState.WORKING
+
+
+def play(asked: Conversation, scenario: Scenario) -> Reply:
+    """The architect's next turn."""
+    stage = _Stage(scenario, asked.exchanges)
+    steps: tuple[Callable[[_Stage], Reply | None], ...] = (
+        _specify, _spawn, _task, _wait, _collect, _check, _teardown, _close,
+    )  # fmt: skip
+    return next(turn for step in steps if (turn := step(stage)))
+
+
+def _write(path: str, text: str) -> Call:
+    return Call("write", {"path": f"{WORKSPACE}/{path}", "content": text})
+
+
+def _specify(stage: _Stage) -> Reply | None:
+    if f"{WORKSPACE}/SPEC.md" in stage.written():
+        return None
+    if len(stage.calls("write")) >= _TRIES:
+        return (Text(f"I cannot write the specification, so nothing was built: {stage.failure('write')}"),)
+    return (
+        Text("The contract comes first: every name that two parts share."),
+        _write("SPEC.md", stage.scenario.files["SPEC.md"]),
+    )
+
+
+def _spawn(stage: _Stage) -> Reply | None:
+    labels = stage.scenario.labels
+    if stage.succeeded("vers_swarm_spawn"):
+        return None
+    if stage.calls("vers_swarm_spawn"):
+        return (
+            Text(
+                f"The workers could not be spawned, so nothing was built: {stage.failure('vers_swarm_spawn')}"
+            ),
+        )
+    return (Call("vers_swarm_spawn", {"count": len(labels), "labels": labels}),)
+
+
+def _task(stage: _Stage) -> Reply | None:
+    calls = [Call("vers_swarm_task", {"agentId": p.label, "task": p.task}) for p in stage.untasked()]
+    return tuple(calls) or None
+
+
+def _wait(stage: _Stage) -> Reply | None:
+    states = stage.states()
+    pending = [
+        name for name, state in states.items() if state is not AgentState.DONE and state not in _GIVEN_UP
+    ]
+    if not pending or len(stage.calls("vers_swarm_wait")) >= _MOST_WAITS:
+        return None
+    own = [
+        _write(path, text)
+        for path, text in stage.scenario.files.items()
+        if f"{WORKSPACE}/{path}" not in stage.written()
+    ]
+    wait = Call("vers_swarm_wait", {"agentIds": pending, "timeoutSeconds": _WAIT_S})
+    if own and not stage.calls("vers_swarm_wait"):
+        return (Text("While they work, I write the integration check."), *own, wait)
+    return (wait,)
+
+
+def _collect(stage: _Stage) -> Reply | None:
+    """Copy what the workers made; what a worker did not deliver, the architect writes itself."""
+    states = stage.states()
+    done = [part.label for part in stage.scenario.parts if states[part.label] is AgentState.DONE]
+    others = [part for part in stage.scenario.parts if part.label not in done]
+    rest = {path: text for part in others for path, text in part.files.items()}
+    own = [_write(path, text) for path, text in rest.items() if f"{WORKSPACE}/{path}" not in stage.written()]
+    tried = len(stage.calls("vers_swarm_collect"))
+    collect = []
+    if done and not stage.succeeded("vers_swarm_collect"):
+        if tried >= _TRIES:
+            return (
+                Text(f"The workers' files could not be collected: {stage.failure('vers_swarm_collect')}"),
+            )
+        collect = [Call("vers_swarm_collect", {"agentIds": done})]
+    if own and len(stage.calls("write")) < _TRIES * (len(stage.scenario.files) + len(rest)):
+        missing = ", ".join(part.label for part in others)
+        return (Text(f"{missing} did not deliver; I write that part myself."), *collect, *own)
+    return tuple(collect) or None
+
+
+def _check(stage: _Stage) -> Reply | None:
+    scenario, ran = stage.scenario, stage.calls("bash")
+    if not scenario.check or (ran and not ran[-1].failed):
+        return None
+    run = Call("bash", {"command": f"cd {WORKSPACE} && {scenario.check}", "timeout": 300})
+    if not ran:
+        return (Text("All parts are here. Do they fit together?"), run)
+    mended = {str(e.input.get("path")) for e in stage.calls("edit")}
+    mends = [mend for mend in scenario.mends if f"{WORKSPACE}/{mend.path}" not in mended]
+    if mends:
+        edits = [
+            Call("edit", {"path": f"{WORKSPACE}/{m.path}", "edits": [{"oldText": m.old, "newText": m.new}]})
+            for m in mends
+        ]
+        return (Text(" ".join(mend.why for mend in mends)), *edits)
+    return (run,) if len(ran) < _MOST_CHECKS else None
+
+
+def _teardown(stage: _Stage) -> Reply | None:
+    if stage.calls("vers_swarm_teardown"):
+        return None
+    return (Call("vers_swarm_teardown", {}),)
+
+
+def _close(stage: _Stage) -> Reply:
+    ran = stage.calls("bash")
+    if stage.scenario.check and (not ran or ran[-1].failed):
+        return (Text(f"The parts are written, but the check fails:\n\n{stage.failure('bash')}"),)
+    return (Text(stage.scenario.closing),)

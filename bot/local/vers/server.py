@@ -1,0 +1,216 @@
+"""Start and stop the local Vers: the lab, the REST server, the TLS front, in this process's threads and one child.
+
+with start(cache) as vers:      # or vers.stop()
+    client = ...(vers.base_url, vers.api_key)
+"""
+
+import json
+import os
+import random
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from waitress import wasyncore
+from waitress.server import TcpWSGIServer, create_server
+
+from bot.local.vers import base_tree, tls
+from bot.local.vers.api import create_app
+from bot.local.vers.faults import FaultTable
+from bot.local.vers.front import Front, Listener
+from bot.local.vers.inside import Inside
+from bot.local.vers.layout import Layout, try_lock
+from bot.local.vers.line import LabLine
+from bot.local.vers.machines import Machines
+from bot.local.vers.publish import Publications
+from bot.local.vers.store import Store
+from bot.local.vers.world import World
+
+VM_DOMAIN = "vm.vers.localhost"
+_THREADS = 64
+"""Each follower of a stream holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a client needs, JSON-safe: the settings VERS_URL, VERS_API_KEY, VERS_VM_DOMAIN, VERS_FRONT, VERS_CA_FILE
+    and VERS_PUBLISH_URL, in this order.
+    """
+
+    base_url: str
+    api_key: str
+    vm_domain: str
+    front: str
+    ca_file: str
+    publish_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers. `stop` (or leaving the `with` block) leaves no process, mount, network or cgroup.
+
+    Attributes:
+        run: name of this server's folder below the cache, also in its cgroups' paths.
+    """
+
+    address: Address
+    run: str
+    _stop: Callable[[], None]
+
+    @property
+    def base_url(self) -> str:
+        return self.address.base_url
+
+    @property
+    def api_key(self) -> str:
+        return self.address.api_key
+
+    @property
+    def vm_domain(self) -> str:
+        return self.address.vm_domain
+
+    @property
+    def front(self) -> str:
+        """host:port to dial for every machine."""
+        return self.address.front
+
+    @property
+    def ca_file(self) -> Path:
+        return Path(self.address.ca_file)
+
+    @property
+    def publish_url(self) -> str:
+        return self.address.publish_url
+
+    def stop(self) -> None:
+        """End every machine and close every port; commits stay in the cache. Safe to call twice."""
+        self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def to_stderr(line: str) -> None:
+    """The default for progress lines."""
+    sys.stderr.write(line + "\n")
+
+
+def start(
+    cache: Path,
+    *,
+    port: int = 0,
+    progress: base_tree.Progress = to_stderr,
+    fresh_host_keys: bool = False,
+    flatten_above: int = 100,
+) -> Running:
+    """Start a server on loopback.
+
+    Args:
+        cache: the product's cache folder; the base tree is built there first when it is missing.
+        port: of the REST API; 0 takes a free one.
+        progress: gets lines for a person while the base tree is built.
+        fresh_host_keys: give every clone SSH host keys of its own. Real clones share those of their image.
+        flatten_above: number of layers of a commit's chain above which it is copied into one.
+
+    Raises:
+        Permanent: this machine cannot run machines; the message says why and what to do.
+        OSError: the port is taken.
+    """
+    layout = Layout.in_cache(cache)
+    store = Store(layout)
+    store.sweep_dead_runs()
+    base = base_tree.ensure(layout, progress)
+    folder = layout.root / f"run-{os.getpid()}-{secrets.token_hex(3)}"
+    (folder / "vms").mkdir(parents=True)
+    with ExitStack() as undo:
+        lock = try_lock(folder / "alive")
+        if lock is None:
+            raise RuntimeError(f"{folder} is another server's")  # its name is random: cannot happen
+        undo.callback(os.close, lock)
+        line = LabLine.start(layout, folder.name, lock)
+        undo.callback(line.stop)
+        faults = FaultTable()
+        machines = Machines(
+            layout, store, line, base, faults, fresh_host_keys=fresh_host_keys, flatten_above=flatten_above
+        )
+        undo.callback(machines.stop)
+        publications = Publications(machines.dial)
+        undo.callback(publications.stop)
+        authority = tls.ensure_authority(layout.tls)
+        context = tls.server_context(authority, VM_DOMAIN, folder)
+        front = Listener(Front(context, VM_DOMAIN, machines.anyones, machines.dial, faults).serve)
+        undo.callback(front.stop)
+        draw = random.Random()  # noqa: S311  # a number to show, no secret
+        world = World(
+            store, machines, Inside(line), publications, faults, new_port=lambda: draw.randint(20000, 60000)
+        )
+        rest = _Rest(world, port)
+        undo.callback(rest.stop)
+        address = Address(
+            base_url=rest.url,
+            api_key=store.first_key(),
+            vm_domain=VM_DOMAIN,
+            front=f"127.0.0.1:{front.port}",
+            ca_file=str(authority),
+            publish_url=f"{rest.url}/_local/publish",
+        )
+        return Running(address, folder.name, undo.pop_all().close)
+
+
+class _Rest:
+    """The REST server on a thread of its own."""
+
+    def __init__(self, world: World, port: int) -> None:
+        self._sockets: dict[int, Any] = {}
+        server = create_server(
+            create_app(world),
+            map=self._sockets,
+            host="127.0.0.1",
+            port=port,
+            threads=_THREADS,
+            ident="vers",
+            asyncore_use_poll=True,  # select ends at 1024 descriptors
+        )
+        if not isinstance(server, TcpWSGIServer) or server.socket is None:
+            raise TypeError(f"one address gives one socket, not {server!r}")
+        self._server = server
+        self._leave = threading.Event()
+        self.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._loop, name="rest", daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        # waitress' own run() can only be left by a signal to the main thread
+        while not self._leave.is_set():
+            wasyncore.loop(timeout=0.5, use_poll=True, map=self._sockets, count=1)
+        wasyncore.close_all(self._sockets, ignore_all=True)
+        self._server.task_dispatcher.shutdown(timeout=1)
+
+    def stop(self) -> None:
+        self._leave.set()
+        self._server.pull_trigger()
+        self._thread.join()
+
+
+def serve(port: int, cache: Path) -> NoReturn:
+    """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly."""
+    leave = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: leave.set())
+    with start(cache, port=port) as running:
+        sys.stdout.write(json.dumps(asdict(running.address)) + "\n")
+        sys.stdout.flush()
+        leave.wait()
+    sys.exit(0)

@@ -1,0 +1,363 @@
+"""Vers over HTTP: the `Provider` of machines, real or local."""
+
+import base64
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import stamina
+
+from bot.core.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    Permanent,
+    Transient,
+    TranslationTable,
+    translate,
+)
+from bot.core.models import CommitId, VmId
+from bot.vms import wire
+from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata
+
+HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+_READ_TIMEOUT_S = 30.0
+_CREATE_TIMEOUT_S = 330.0  # Vers' own Terraform provider gives a create five minutes
+_CONNECT_TIMEOUT_S = 10.0
+_PAGE = 50
+
+Addresses = Callable[[VmId, int], str]
+"""Where a visitor reaches a port of a machine."""
+
+
+class NotSent(Transient):
+    """The request never reached the other side, so that it may be repeated whatever it asks for."""
+
+
+FOREIGN: TranslationTable = {
+    httpx.ConnectError: NotSent,
+    httpx.ConnectTimeout: NotSent,
+    httpx.PoolTimeout: NotSent,
+    httpx.UnsupportedProtocol: Permanent,
+    httpx.LocalProtocolError: Permanent,
+    httpx.TransportError: Transient,
+    httpx.HTTPError: Permanent,
+    httpx.InvalidURL: Permanent,
+    httpx.CookieConflict: Permanent,
+    httpx.StreamError: Permanent,
+}
+
+
+class LocalAddresses:
+    """The addresses of the local Vers, which publishes a machine's port on loopback when it is asked to."""
+
+    def __init__(self, publish_url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._publish_url = publish_url
+        self._http = httpx.Client(transport=transport, timeout=_READ_TIMEOUT_S)
+
+    def __call__(self, vm: VmId, port: int) -> str:
+        """
+        Raises:
+            Transient: the local Vers does not answer.
+            NotFound: it has no such machine.
+        """
+        doing = f"publishing port {port} of {vm}"
+        with translate(FOREIGN, doing):
+            response = self._http.put(self._publish_url, json={"vm_id": vm, "port": port})
+        if not response.is_success:
+            raise wire.refusal(response.status_code, response.content, None, 0.0, doing)
+        url: str = response.json()["url"]
+        return url
+
+
+class VersProvider:
+    """Implements `vms.base.Provider`. Thread-safe.
+
+    Only 408, 429, 5xx and transport errors are tried again, for at most `patience_s`, and only where a second try
+    changes nothing: reads, deletes, labels, states, tags. Whether Vers honours X-Idempotency-Key is not known, so a
+    create, branch or commit is tried again only if it was never sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        api_key: str,
+        vm_domain: str,
+        deployment_labels: Mapping[str, str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+        address: Addresses | None = None,
+        patience_s: float = 60.0,
+        first_wait_s: float = 0.25,
+        new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        Args:
+            url: the API, with or without /api/v1.
+            api_key: 36 characters of key id, which is the `owner_id` of what is ours, then the secret.
+            vm_domain: machines are reached at {vm}.{vm_domain}.
+            deployment_labels: put on every machine besides the labels of each call.
+            transport: another way to speak HTTP.
+            address: builds public addresses where they are not https://{vm}.{vm_domain}:{port}.
+            patience_s: how long a repeatable call is repeated.
+            first_wait_s: pause before the second try; it doubles from there.
+            new_key: makes the X-Idempotency-Key of a call.
+            now: seconds since the epoch.
+        """
+        self.vm_domain = vm_domain
+        self._owner = api_key[:36]
+        self._labels = dict(deployment_labels or {})
+        self._address = address
+        self._patience_s = patience_s
+        self._first_wait_s = first_wait_s
+        self._new_key = new_key
+        self._now = now
+        self._list_path = "/vm"
+        self._http = httpx.Client(
+            base_url=url.rstrip("/").removesuffix("/api/v1") + "/api/v1",
+            headers={"authorization": f"Bearer {api_key}", "user-agent": "swarm-build"},
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Machines --------------------------------------------------------------------------------------
+
+    def create(self, *, memory_mib: int, disk_mib: int, vcpus: int, labels: Mapping[str, str]) -> VmId:
+        config = {
+            "vcpu_count": vcpus,
+            "mem_size_mib": memory_mib,
+            "fs_size_mib": disk_mib,
+            "labels": {**self._labels, **labels},
+        }
+        doing = "creating a machine"
+        body = self._create("/vm/new_root", doing, {"vm_config": config}, {"wait_boot": "true"})
+        return VmId(wire.read(wire.WireVmId, body, doing).vm_id)
+
+    def branch(self, commit: CommitId, count: int = 1) -> list[VmId]:
+        doing = f"branching {count} from commit {commit}"
+        body = self._create(f"/vm/branch/by_commit/{_part(commit)}", doing, None, {"count": str(count)})
+        made = [VmId(vm.vm_id) for vm in wire.read(wire.WireBranched, body, doing).vms]
+        if len(made) != count:
+            raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
+        return made
+
+    def unlabelled_children(self, commit: CommitId) -> list[VmId]:
+        """Machines without any label that started from a snapshot: what a `branch` left whose answer was lost."""
+        found = []
+        for vm in self.vms():
+            if vm.labels:
+                continue
+            try:
+                if self.metadata(vm.id).parent_commit == commit:
+                    found.append(vm.id)
+            except NotFound:
+                continue  # it was deleted since the list was made
+        return found
+
+    def delete(self, vm: VmId) -> None:
+        doing = f"deleting machine {vm}"
+        try:
+            self._call("DELETE", f"/vm/{_part(vm)}", doing, timeout_s=_CREATE_TIMEOUT_S)
+        except NotFound:
+            return
+        except Forbidden:
+            # Vers answers 403, not 404, for a machine that is gone: only the list tells which it was.
+            if any(info.id == vm for info in self.vms()):
+                raise
+
+    def vms(self) -> list[VmInfo]:
+        # The list spans all owners of an organisation; ours carry our key's id.
+        listed = wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
+        return [vm.info() for vm in listed if vm.owner_id == self._owner]
+
+    def _list(self) -> bytes:
+        try:
+            return self._call("GET", self._list_path, "listing machines")
+        except NotFound:
+            if self._list_path == "/vms":
+                raise
+        self._list_path = "/vms"  # servers before mid-2026
+        return self._call("GET", self._list_path, "listing machines")
+
+    def status(self, vm: VmId) -> VmInfo:
+        doing = f"asking for the state of {vm}"
+        return wire.read(wire.WireVm, self._call("GET", f"/vm/{_part(vm)}/status", doing), doing).info()
+
+    def metadata(self, vm: VmId) -> VmMetadata:
+        doing = f"asking for the origin of {vm}"
+        body = self._call("GET", f"/vm/{_part(vm)}/metadata", doing)
+        return wire.read(wire.WireMetadata, body, doing).metadata()
+
+    def label(self, vm: VmId, labels: Mapping[str, str]) -> None:
+        body = {"labels": {**self._labels, **labels}}
+        self._call("PATCH", f"/vm/{_part(vm)}/label", f"labelling {vm}", json=body)
+
+    def set_paused(self, vm: VmId, *, paused: bool) -> None:
+        doing = f"{'pausing' if paused else 'resuming'} {vm}"
+        path = f"/vm/{_part(vm)}/state"
+        try:
+            self._call("PATCH", path, doing, json={"state": "Paused" if paused else "Running"})
+        except (NotFound, Forbidden, Conflict):
+            raise
+        except Permanent:
+            if not paused:
+                raise
+            # The word was Paused until mid-2026 and is Sleeping since; each server refuses the other with 400 or 422.
+            self._call("PATCH", path, doing, json={"state": "Sleeping"})
+
+    # Snapshots -------------------------------------------------------------------------------------
+
+    def commit(self, vm: VmId, name: str) -> CommitId:
+        doing = f"committing {vm} as {name}"
+        body = self._create(f"/vm/{_part(vm)}/commit", doing, {"name": name}, {})
+        return CommitId(wire.read(wire.WireCommitId, body, doing).commit_id)
+
+    def delete_commit(self, commit: CommitId) -> None:
+        doing = f"deleting commit {commit}"
+        try:
+            self._call("DELETE", f"/commits/{_part(commit)}", doing)
+        except NotFound:
+            return
+        except Forbidden:
+            if any(info.id == commit for info in self.commits()):
+                raise
+
+    def commits(self) -> list[CommitInfo]:
+        found: list[CommitInfo] = []
+        offset = 0
+        while True:
+            params = {"limit": str(_PAGE), "offset": str(offset)}
+            body = self._call("GET", "/commits", "listing commits", params=params)
+            page = wire.read(wire.WireCommitPage, body, "listing commits")
+            found += [commit.info() for commit in page.commits if commit.owner_id == self._owner]
+            offset += len(page.commits)
+            if not page.commits or offset >= page.total:
+                return found
+
+    def tag(self, name: str, commit: CommitId) -> None:
+        doing = f"tagging commit {commit} as {name}"
+        try:
+            self._call("POST", "/commit_tags", doing, json={"tag_name": name, "commit_id": commit})
+        except Conflict:
+            self._call("PATCH", f"/commit_tags/{_part(name)}", doing, json={"commit_id": commit})
+
+    def tagged(self, name: str) -> CommitId | None:
+        doing = f"looking up tag {name}"
+        try:
+            body = self._call("GET", f"/commit_tags/{_part(name)}", doing)
+        except NotFound:
+            return None
+        return CommitId(wire.read(wire.WireCommitId, body, doing).commit_id)
+
+    # Files, keys, addresses ------------------------------------------------------------------------
+
+    def read_file(self, vm: VmId, path: str) -> bytes:
+        doing = f"reading {path} of {vm}"
+        body = self._call("GET", f"/vm/{_part(vm)}/files", doing, params={"path": path})
+        return wire.read(wire.WireFile, body, doing).content()
+
+    def write_file(self, vm: VmId, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        body = {
+            "path": path,
+            "content_b64": base64.b64encode(content).decode(),
+            "mode": mode,
+            "create_dirs": True,
+        }
+        self._call("PUT", f"/vm/{_part(vm)}/files", f"writing {path} of {vm}", json=body)
+
+    def ssh_key(self, vm: VmId) -> SshKey:
+        doing = f"reading the SSH key of {vm}"
+        private = wire.read(wire.WireKey, self._call("GET", f"/vm/{_part(vm)}/ssh_key", doing), doing)
+        words = self.read_file(vm, HOST_KEY_PATH).decode("ascii", "replace").split()
+        if len(words) < 2 or not words[0].startswith("ssh-"):
+            raise Permanent(f"{HOST_KEY_PATH} of {vm} is not a public key")
+        return SshKey(private.ssh_private_key, f"{words[0]} {words[1]}")
+
+    def account_variables(self) -> dict[str, str]:
+        doing = "reading the account's variables"
+        return dict(wire.read(wire.WireVariables, self._call("GET", "/env_vars", doing), doing).vars)
+
+    def public_url(self, vm: VmId, port: int) -> str:
+        if self._address:
+            return self._address(vm, port)
+        return f"https://{vm}.{self.vm_domain}:{port}"
+
+    # HTTP ------------------------------------------------------------------------------------------
+
+    def _create(self, path: str, doing: str, json: Any, params: Mapping[str, str]) -> bytes:
+        return self._call(
+            "POST", path, doing, json=json, params=params, timeout_s=_CREATE_TIMEOUT_S, again=NotSent
+        )
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float = _READ_TIMEOUT_S,
+        again: type[Transient] = Transient,
+    ) -> bytes:
+        headers = {} if method == "GET" else {"x-idempotency-key": self._new_key()}
+        request = self._http.build_request(
+            method,
+            path,
+            json=json,
+            params=params,
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
+        )
+        for attempt in self._attempts(again):
+            with attempt:
+                return self._send(request, doing)
+        raise AssertionError("the retry loop ends by returning or raising")
+
+    def _attempts(self, again: type[Transient]) -> Iterator[stamina.Attempt]:
+        def wait(error: Exception) -> bool | float:
+            if not isinstance(error, again):
+                return False
+            if error.retry_after_s is None:
+                return True
+            return error.retry_after_s if error.retry_after_s <= self._patience_s else False
+
+        return iter(
+            stamina.retry_context(
+                on=wait,
+                attempts=12,
+                timeout=self._patience_s,
+                wait_initial=self._first_wait_s,
+                wait_jitter=self._first_wait_s / 2,
+                wait_max=15.0,
+            )
+        )
+
+    def _send(self, request: httpx.Request, doing: str) -> bytes:
+        with translate(FOREIGN, doing):
+            response = self._http.send(request)
+            if response.is_success:
+                return response.content
+            retry_after = response.headers.get("retry-after")
+            raise wire.refusal(response.status_code, response.content, retry_after, self._now(), doing)
+
+
+def _part(text: str) -> str:
+    """One segment of a path, so that an id can never name another path."""
+    return quote(text, safe="")

@@ -1,0 +1,36 @@
+"""Fixtures that every room may use: one local Vers for the whole session, and the proof that it leaves nothing."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.local.vers.preflight import checks
+from bot.local.vers.server import Running, start
+from bot.settings import load_settings
+from tests.leftovers import Snapshot
+from tests.waiting import wait_until
+
+
+def require_machines(cache: Path) -> None:
+    """Fail in CI, skip elsewhere, where this host cannot run machines; the reason says what to do about it."""
+    lacking = [f"{c.name}: {c.message} ({c.cure})" for c in checks(cache) if c.required and not c.ok]
+    if lacking:
+        reason = "no local machines here. " + "; ".join(lacking)
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def local_vers() -> Iterator[Running]:
+    """The real stand-in on the shared cache: base tree and golden image are built once per host."""
+    cache = load_settings().swarm_cache
+    require_machines(cache)
+    before = Snapshot.take()
+    running = start(cache)
+    yield running
+    running.stop()
+    run = running.run
+    wait_until(lambda: not before.left_by(run), 5, "the machines' server has left nothing")

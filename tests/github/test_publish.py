@@ -1,0 +1,207 @@
+"""A build on GitHub: once, however often and wherever it is interrupted."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from bot.core.errors import Conflict, Transient
+from bot.core.models import Artifact, Published, RunId
+from bot.github.publish import CoAuthor, Publication, message_of, publish, run_of
+from bot.github.values import Base, Commit
+from tests.github.hub import ONE_TRY, Hub
+
+FILES = (
+    Artifact("Procfile", b"web: node server.js\n"),
+    Artifact("SPEC.md", "# Snake — the contract\n".encode()),
+    Artifact("public/logo.png", b"\x89PNG\0\xff"),
+    Artifact("start.sh", b"#!/bin/sh\n", 0o100755),
+)
+
+
+def build(hub: Hub, issue: int, run: str = "0123456789ab", **changes: Any) -> Publication:
+    publication = Publication(
+        run=RunId(run),
+        issue=issue,
+        branch=f"swarm/issue-{issue}",
+        base=hub.repository().base(),
+        files=FILES,
+        title="Multiplayer snake",
+        body=f"Closes #{issue}",
+        commit_message="Build multiplayer snake",
+        evidence_url="http://127.0.0.1:9000/",
+    )
+    return dataclasses.replace(publication, **changes)
+
+
+def what_stands(hub: Hub, branch: str, base: str) -> dict[str, Any]:
+    """Commits on the branch, open pull requests, and deployments of its head."""
+    compared = hub.get(f"compare/{base}...{branch}")
+    return {
+        "commits": [commit["sha"] for commit in compared["commits"]],
+        "pulls": [pull["number"] for pull in hub.get(f"pulls?state=open&head={hub.owner}:{branch}")],
+        "deployments": [found["id"] for found in hub.get(f"deployments?ref={branch}") or []]
+        + [found["id"] for found in hub.get(f"deployments?sha={compared['commits'][-1]['sha']}")],
+    }
+
+
+def test_a_build_stands_on_github(hub: Hub) -> None:
+    """Commit, pull request and deployment are there, as a person sees them."""
+    issue = hub.open_issue()
+    done = publish(hub.repository(), build(hub, issue, co_author=CoAuthor("alice", 5)))
+    commit = hub.get(f"commits/{done.commit_sha}")
+    assert commit["commit"]["message"] == (
+        "Build multiplayer snake\n\n[skip ci]\n\n"
+        "Swarm-Build-Run: 0123456789ab\nCo-authored-by: alice <5+alice@users.noreply.github.com>"
+    )
+    assert commit["commit"]["verification"]["verified"] is True
+    assert {entry["path"]: entry["mode"] for entry in hub.tree(done.commit_sha)}.items() >= {
+        ("Procfile", "100644"),
+        ("SPEC.md", "100644"),
+        ("public/logo.png", "100644"),
+        ("start.sh", "100755"),
+    }
+    assert {file.path: hub.content(done.commit_sha, file.path) for file in FILES} == {
+        file.path: file.content for file in FILES
+    }
+    pull = hub.get(f"pulls/{done.pull_request}")
+    assert (pull["title"], pull["body"], pull["draft"]) == ("Multiplayer snake", f"Closes #{issue}", False)
+    assert (pull["head"]["sha"], pull["html_url"]) == (done.commit_sha, done.pull_request_url)
+    (status,) = hub.get(f"deployments/{done.deployment_id}/statuses")
+    assert (status["state"], status["environment_url"]) == ("success", "http://127.0.0.1:9000/")
+
+
+def test_a_build_without_preview_has_no_deployment(hub: Hub) -> None:
+    """A draft without a working preview is opened as a draft, and nothing is said to be deployed."""
+    issue = hub.open_issue()
+    done = publish(hub.repository(), build(hub, issue, draft=True, evidence_url=None))
+    assert done.deployment_id is None
+    assert done.draft
+    assert hub.get(f"pulls/{done.pull_request}")["draft"] is True
+    assert hub.get(f"deployments?sha={done.commit_sha}") == []
+
+
+def test_publishing_twice_changes_nothing(hub: Hub) -> None:
+    """The same run again gives the same answer."""
+    publication = build(hub, hub.open_issue())
+    assert publish(hub.repository(), publication) == publish(hub.repository(), publication)
+
+
+def calls_of_a_build(hub: Hub) -> int:
+    repository = hub.repository()
+    publish(repository, build(hub, hub.open_issue()))
+    return repository.requests
+
+
+@pytest.mark.parametrize("kind", ["before", "after"])
+def test_killed_at_every_call(hub: Hub, kind: str) -> None:
+    """Whichever call is the last of a worker, before or after its effect, the next one ends with one of each."""
+    for position in range(calls_of_a_build(hub)):
+        publication = build(hub, hub.open_issue(), run=f"{position:012x}")
+        hub.fault(path_regex="^/repos/", kind=kind, status=502, skip=position)
+        with pytest.raises(Transient):
+            publish(hub.repository(ONE_TRY), publication)
+        hub.calm()
+        assert_once(hub, publication, publish(hub.repository(), publication))
+
+
+@pytest.mark.parametrize("kind", ["before", "after"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+def test_a_passing_trouble_is_not_noticed(hub: Hub, kind: str, method: str) -> None:
+    """One 502 at every kind of call is mended without the engine, and nothing is made twice."""
+    publication = build(hub, hub.open_issue())
+    for path in ("/git/", "/pulls", "/deployments$", "/statuses$"):
+        hub.fault(method=method, path_regex=path, kind=kind, status=502)
+    done = publish(hub.repository(), publication)
+    hub.calm()
+    assert_once(hub, publication, done)
+
+
+def assert_once(hub: Hub, publication: Publication, done: Published) -> None:
+    stands = what_stands(hub, publication.branch, publication.base.branch)
+    assert stands["commits"] == [done.commit_sha]
+    assert stands["pulls"] == [done.pull_request]
+    assert set(stands["deployments"]) == {done.deployment_id}
+    statuses = hub.get(f"deployments/{done.deployment_id}/statuses")
+    assert {status["state"] for status in statuses} == {"success"}
+
+
+def test_an_issue_is_built_again(hub: Hub) -> None:
+    """A second build adds a commit whose tree is the base and its own files; the pull request stays and is renewed."""
+    issue = hub.open_issue()
+    first = publish(hub.repository(), build(hub, issue))
+    again = build(
+        hub,
+        issue,
+        run="ba9876543210",
+        files=FILES[:2],
+        title="Snake, again",
+        evidence_url="http://127.0.0.1:9001/",
+    )
+    second = publish(hub.repository(), again)
+    assert second.pull_request == first.pull_request
+    assert hub.get(f"pulls/{second.pull_request}")["title"] == "Snake, again"
+    assert [parent["sha"] for parent in hub.get(f"commits/{second.commit_sha}")["parents"]] == [
+        first.commit_sha
+    ]
+    paths = {entry["path"] for entry in hub.tree(second.commit_sha)}
+    assert "SPEC.md" in paths
+    assert "start.sh" not in paths
+    assert second.deployment_id != first.deployment_id
+
+
+def test_a_persons_commit_is_not_overwritten(hub: Hub) -> None:
+    """Somebody's commit on the branch stops the build with a sentence that names it."""
+    issue = hub.open_issue()
+    first = publish(hub.repository(), build(hub, issue))
+    person = hub.commit_as("alice", parent=first.commit_sha, message="Mend the tail")
+    hub.move_as("alice", f"swarm/issue-{issue}", person)
+    with pytest.raises(Conflict, match=f"{person[:9]} “Mend the tail”"):
+        publish(hub.repository(), build(hub, issue, run="ba9876543210"))
+    assert hub.repository().branch_head(f"swarm/issue-{issue}") == person
+
+
+def test_an_amended_commit_is_a_persons(hub: Hub) -> None:
+    """A commit of ours that somebody amended keeps our trailer and is theirs nevertheless."""
+    issue = hub.open_issue()
+    first = publish(hub.repository(), build(hub, issue))
+    message = hub.get(f"commits/{first.commit_sha}")["commit"]["message"]
+    person = hub.commit_as("alice", parent=first.commit_sha, message=message)
+    hub.move_as("alice", f"swarm/issue-{issue}", person)
+    with pytest.raises(Conflict, match="not ours"):
+        publish(hub.repository(), build(hub, issue))
+
+
+def test_no_drafts_on_this_plan(hub: Hub) -> None:
+    """Where GitHub refuses drafts, an ordinary pull request is opened and reported as such."""
+    issue = hub.open_issue()
+    refusal = "Draft pull requests are not supported in this repository."
+    hub.fault(method="POST", path_regex="/pulls$", status=422, message=refusal)
+    done = publish(hub.repository(), build(hub, issue, draft=True))
+    assert not done.draft
+    assert hub.get(f"pulls/{done.pull_request}")["draft"] is False
+
+
+@pytest.mark.parametrize(
+    ("author", "committer", "message", "run"),
+    [
+        ("swarm[bot]", "GitHub", "Build\n\n[skip ci]\n\nSwarm-Build-Run: ab\nCo-authored-by: a <b>", "ab"),
+        ("swarm[bot]", "swarm[bot]", "Build\n\nSwarm-Build-Run: ab\n", "ab"),
+        ("swarm[bot]", "Alice", "Build\n\nSwarm-Build-Run: ab", None),
+        ("Alice", "GitHub", "Build\n\nSwarm-Build-Run: ab", None),
+        ("swarm[bot]", "GitHub", "Revert\n\nSwarm-Build-Run: ab\n\nThis reverts commit 1.", None),
+        ("swarm[bot]", "GitHub", "Build", None),
+    ],
+)
+def test_whose_commit_it_is(author: str, committer: str, message: str, run: str | None) -> None:
+    """A commit is ours if the App wrote it, GitHub or the App committed it, and its last paragraph names the run."""
+    commit = Commit("a" * 40, message, author, committer, "b" * 40, ())
+    assert run_of(commit, "swarm[bot]") == run
+
+
+def test_the_message_is_read_back() -> None:
+    """What `message_of` writes is what `run_of` finds."""
+    base = Base("main", "a" * 40, "b" * 40, private=False)
+    publication = Publication(RunId("ab"), 1, "x", base, (), "t", "b", "Build\n\nmore\n")
+    commit = Commit("c" * 40, message_of(publication), "swarm[bot]", "GitHub", "b" * 40, ())
+    assert run_of(commit, "swarm[bot]") == "ab"
