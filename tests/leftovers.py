@@ -26,7 +26,9 @@ class Snapshot:
         left = [f"mount {name}" for name in now.mounts - self.mounts if run in name]
         left += [f"link {name}" for name in now.links - self.links if name.startswith("v")]
         left += [f"process {pid}" for pid in processes_of(run)]
-        left += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/swarm-vers/{run}")]
+        for folder in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")):
+            if (folder / "swarm-vers" / run).exists():
+                left.append(f"cgroup {folder}/swarm-vers/{run}")
         return left
 
 

@@ -98,14 +98,15 @@ def _wanted(path: str, paths: Sequence[str]) -> bool:
     return not paths or any(path == wanted or not wanted or path.startswith(wanted + "/") for wanted in paths)
 
 
-def pack(files: Mapping[str, Artifact]) -> bytes:
-    """Files as a tar, with plain modes and nobody's name on them."""
+def pack(files: Mapping[str, Artifact], mtime: float) -> bytes:
+    """Files as a tar, with plain modes, nobody's name on them, and one time (seconds since the epoch)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, file in sorted(files.items()):
             member = tarfile.TarInfo(path)
             member.size = len(file.content)
             member.mode = file.mode & 0o777
+            member.mtime = int(mtime)
             tar.addfile(member, io.BytesIO(file.content))
     return buffer.getvalue()
 

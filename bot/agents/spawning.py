@@ -31,7 +31,7 @@ class Spawning:
         roster: Roster,
         machines: Machines,
         bench: Bench,
-        enlist: Callable[[AgentLabel, VmId], None],
+        enlist: Callable[[AgentLabel, VmId], object],
     ) -> None:
         """`enlist` makes a machine on which pi runs an agent's, and begins to watch it."""
         self._run = run

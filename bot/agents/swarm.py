@@ -18,7 +18,7 @@ from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tools import Tools
 from bot.agents.watch import Watch, WatchLimits
-from bot.core.errors import BotError, NotFound
+from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet
@@ -172,14 +172,14 @@ class Swarm:
         warmed = False
         while True:
             self._runs.check_cancelled(self._run)
+            if self._stopping.is_set():
+                raise Transient("the swarm was closed while it was building")
             self._roster.refresh()
-            state = self._roster.view(ARCHITECT).state
-            if state.ended:
+            if self._roster.view(ARCHITECT).state.ended:
                 return ""
-            if (
-                not warmed and state is not AgentState.STARTING
-            ):  # the workers' start must not slow the architect's
-                self._bench.warm()
+            watch = self._roster.watch(ARCHITECT)
+            if not warmed and watch is not None and watch.progress.ready:
+                self._bench.warm()  # not before: the workers' start would slow the architect's
                 warmed = True
             if self._now() > self._limits.run_deadline:
                 self._abort_architect()

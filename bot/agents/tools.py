@@ -188,7 +188,8 @@ class Tools:
         troubles = [got for got in results if isinstance(got, str)]
         merged = collect.merge(found, paths=paths, destination=destination, prefer=prefer)
         if merged.files:
-            self._machines.shell(architect).write_tree(WORKSPACE, collect.pack(merged.files), owner="agent")
+            packed = collect.pack(merged.files, self._now())
+            self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
         troubles += [
             f"{view.label} is still {view.state}: it may change its files."
             for view in self._roster.views(labels)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
+from bot.agents.golden import secret_like
 from bot.cli import wiring
 from bot.core.errors import BotError, UserError
 from bot.local.vers.preflight import Check, checks
@@ -114,16 +115,9 @@ def _github(settings: Settings) -> str:
 
 def _vers(settings: Settings) -> str:
     vers = wiring.provider(settings)
-    secret = sorted(name for name in vers.account_variables() if _secret_like(name))
-    if secret:
+    if secret := secret_like(vers.account_variables()):
         raise UserError(f"the account's variables {', '.join(secret)} would be written into every machine")
     return f"{len(vers.vms())} machines on this account"
-
-
-def _secret_like(name: str) -> bool:
-    from bot.agents.golden import secret_like
-
-    return secret_like(name)
 
 
 def _database(settings: Settings) -> str:

@@ -66,7 +66,6 @@ def serve_web(port: int) -> None:
 def started_gateway(settings: Settings, kept: wiring.Stores) -> tuple[Gateway, Lines]:
     """The gateway, listening, and what machines reach through it."""
     gateway = wiring.gateway(settings, kept.usage)
-    gateway.start()
     return gateway, Lines(llm=gateway.llm_dial, registry=gateway.registry_dial)
 
 

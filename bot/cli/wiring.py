@@ -1,5 +1,6 @@
 """Settings -> the running objects. The only module that names adapters."""
 
+import logging
 import secrets
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
 from bot.agents.swarm import Swarm
 from bot.core.errors import UserError
-from bot.core.models import BuildRequest, CommitId, RunId
+from bot.core.models import BuildRequest, CommitId, RunId, VmId
 from bot.core.texts import Texts, default_loader
 from bot.gateway.server import Gateway
 from bot.github.app import GitHubApp
@@ -32,6 +33,8 @@ from bot.settings import Settings, load_settings
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
+
+log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,14 +115,20 @@ def github_app(settings: Settings) -> GitHubApp:
 
 
 def gateway(settings: Settings, usage: Usage) -> Gateway:
-    """The model gateway and the registry proxy, not yet started."""
+    """The model gateway and the registry proxy, listening."""
     return Gateway(
         accounts=usage,
-        upstream_url=settings.anthropic_base_url,
-        upstream_key=settings.anthropic_api_key.get_secret_value(),
+        anthropic_url=settings.anthropic_base_url,
+        anthropic_key=settings.anthropic_api_key.get_secret_value(),
         max_tokens=settings.max_tokens,
+        budget_usd=settings.run_budget_usd,
         registry_hosts=settings.registry_hosts,
+        refused=_refused,
     )
+
+
+def _refused(vm: VmId | None, host: str) -> None:
+    log.warning("vm %s asked the registry proxy for %s: refused", vm, host)
 
 
 def golden_images(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bot.core.models import AgentLabel, Component
+from bot.core.models import Component
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,3 @@ class ArchitectPrompt:
     golden: str
     """The snapshot that workers start from."""
     workspace: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerPrompt:
-    """`prompts/worker.md.j2`: the architect's task, and the whole specification."""
-
-    label: AgentLabel
-    task: str
-    """Verbatim."""
-    spec: str
-    """SPEC.md verbatim; left out where the task already contains it."""

@@ -109,7 +109,7 @@ def critical_path(
         waits: of the architect; one that ran into its time limit is followed by another.
         preview_install_s: what installing took on the clean machine.
         preview_start_s: from the app's start to its first answer.
-        rate_tokens_per_s: the model's rate.
+        rate_tokens_per_s: the model's rate; 0 for a model without a limit, whose tokens take no time.
         ttft_s: the model's time to first token.
     """
     lanes = _lanes(calls, commands, rate_tokens_per_s, ttft_s)
@@ -135,7 +135,7 @@ def _lanes(
 ) -> defaultdict[AgentLabel, _Lane]:
     lanes: defaultdict[AgentLabel, _Lane] = defaultdict(lambda: _Lane([], []))
     for call in sorted(calls, key=lambda call: call.started):
-        ideal_s = ttft_s + call.output_tokens / rate_tokens_per_s
+        ideal_s = ttft_s + (call.output_tokens / rate_tokens_per_s if rate_tokens_per_s else 0.0)
         lanes[call.agent].calls.append(_Node(call.started, call.ended, ideal_s, []))
     for ran in sorted(commands, key=lambda ran: ran.started):
         lanes[ran.agent].commands.append(_Node(ran.started, ran.ended, ran.ended - ran.started, []))

@@ -127,23 +127,24 @@ class Gateway:
             ping_s=ping_s,
             hold_s=hold_s,
         )
-        self._sockets: dict[int, object] = {}
+        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.llm_address: tuple[str, int] = listener.getsockname()
+        self._sockets: dict[int, socket.socket] = {}  # waitress' loop runs while there are some
         self._server = create_server(
             app,
             map=self._sockets,
-            host="127.0.0.1",
-            port=0,
+            sockets=[listener],
             threads=threads,
             connection_limit=_CONNECTIONS,
             max_request_body_size=LIMIT_BYTES + 1,
             channel_timeout=300,
             ident=None,
         )
-        self.llm_address = ("127.0.0.1", int(self._server.effective_port))
         self._registry = RegistryProxy(registry_hosts, caller=self._callers.vm_of, refused=refused)
         self.registry_address = self._registry.address
-        self._serving = threading.Thread(target=self._server.run, name="llm-gateway", daemon=True)
-        self._serving.start()
+        self._closing = threading.Event()
+        self._loop = threading.Thread(target=self._run, name="llm-gateway", daemon=True)
+        self._loop.start()
 
     def llm_dial(self, vm: VmId) -> Dial:
         """Opens connections to the model gateway that are known to come from this machine."""
@@ -156,9 +157,16 @@ class Gateway:
     def close(self) -> None:
         self._upstream.close()
         self._registry.close()
-        self._server.close()
-        wasyncore.close_all(self._sockets, ignore_all=True)  # the loop ends with its last socket
-        self._serving.join(2.0)
+        self._server.task_dispatcher.shutdown(timeout=1)
+        self._closing.set()
+        self._server.pull_trigger()  # wakes the loop
+        self._loop.join()
+
+    def _run(self) -> None:
+        # Instead of waitress' own `run`, which only a signal ends. Polled, because select() knows 1,024 files only.
+        while not self._closing.is_set():
+            wasyncore.loop(timeout=30.0, use_poll=True, map=self._sockets, count=1)
+        wasyncore.close_all(self._sockets, ignore_all=True)
 
     def __enter__(self) -> Self:
         return self

@@ -204,12 +204,15 @@ class Upstream:
         return False
 
     def _stream(self, response: httpx.Response, call: ModelCall, answer: Answer, reserved: str) -> bool:
-        answer.start(_head(response))
         reader = UsageReader()
         problem = "the answer ended before its end"
+        begun = False
         try:
             with translate(FOREIGN, "reading the answer"):
                 for data in response.iter_raw():
+                    if not begun:  # only now: until then whoever waits is sent pings
+                        answer.start(_head(response))
+                        begun = True
                     reader.feed(data)
                     answer.append(data)
         except Transient as error:
@@ -221,9 +224,11 @@ class Upstream:
             self._accounts.settle(reserved, Tokens())  # refused before the model began
             return False
         self._accounts.settle_broken(reserved, tokens_from_usage(reader.usage))
-        if not reader.failed:
+        body = error_body(OVERLOADED, f"the model's provider broke off: {problem}")
+        if not begun:
+            _whole(answer, 529, body)
+        elif not reader.failed:
             end_of_event = b"" if reader.between_events else b"\n\n"
-            body = error_body(OVERLOADED, f"the model's provider broke off: {problem}")
             answer.append(end_of_event + error_event(body, 529))
         return False
 

@@ -18,6 +18,7 @@ from bot.core.models import Repo
 from bot.github.client import Repository
 from bot.github.door import API_VERSION, USER_AGENT, Door, Patience
 from bot.github.errors import PERMISSIONS, Access, translated
+from bot.github.values import HookDelivery, delivery_of
 
 RENEW_S = 300.0
 """A token with less life left than this is minted anew: the longest call of ours is far shorter."""
@@ -112,6 +113,11 @@ class GitHubApp:
         with self._lock:
             self._tokens.pop((repo.installation_id, repo.id), None)
 
+    def deliveries(self, limit: int = 100) -> list[HookDelivery]:
+        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries; at most 100)."""
+        path = f"/app/hook/deliveries?per_page={limit}"
+        return [delivery_of(each) for each in self._request("GET", path, "listing webhook deliveries", None)]
+
     def close(self) -> None:
         """Close the App's own connections. Repositories made from it end with their last user."""
         self._http.close()
@@ -134,13 +140,13 @@ class GitHubApp:
             ) from error
         return Token(str(answer["token"]), datetime.fromisoformat(answer["expires_at"]).timestamp())
 
-    def _request(self, verb: str, path: str, doing: str, body: Any) -> dict[str, Any]:
+    def _request(self, verb: str, path: str, doing: str, body: Any) -> Any:
         """One call as the App itself. Minting is repeated as well: a token that nobody got is harmless."""
         for attempt in stamina.retry_context(on=self._patience.worth_another_try, **self._patience.waits):
             with attempt, translated(doing, Access.METADATA, self._now()):
                 answer = self._http.request(verb, path, json=body, headers=self._headers())
                 answer.raise_for_status()
-                return dict(answer.json())
+                return answer.json()
         raise Transient(doing)  # not reached: the last attempt raises
 
     def _headers(self) -> dict[str, str]:

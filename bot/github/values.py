@@ -110,6 +110,30 @@ class PullRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class HookDelivery:
+    """One try to hand a webhook to us. `guid` is the same for every try; `duration_s` is until our answer was read."""
+
+    id: int
+    guid: str
+    event: str
+    action: str
+    status_code: int
+    duration_s: float
+
+
+def delivery_of(answer: Mapping[str, Any]) -> HookDelivery:
+    """An item of `GET /app/hook/deliveries`."""
+    return HookDelivery(
+        id=answer["id"],
+        guid=answer["guid"],
+        event=answer["event"],
+        action=answer["action"] or "",
+        status_code=answer["status_code"],
+        duration_s=answer["duration"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class CheckAction:
     """A button under a finished check run; the limits are GitHub's: 20, 40 and 20 characters."""
 

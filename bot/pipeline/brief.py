@@ -175,7 +175,7 @@ class BriefReader:
             try:
                 brief = _Answer.model_validate(call.input if call else {}).brief()
             except ValidationError as error:
-                messages += _objection(answer, call, error)
+                messages += _objection(call, error)
             else:
                 return BriefResult(brief, "model", tokens)
         return BriefResult(fallback(seen), "fallback", tokens)
@@ -187,6 +187,7 @@ class BriefReader:
             timeout=_TIMEOUT_S,
             wait_initial=self._first_wait_s,
             wait_max=_LONGEST_WAIT_S,
+            wait_jitter=self._first_wait_s,
         ):
             with attempt:
                 return self._send(run, messages)
@@ -252,15 +253,15 @@ def _wait_before_next(error: Exception) -> bool | float:
     return error.retry_after_s if error.retry_after_s <= _LONGEST_WAIT_S else False
 
 
-def _objection(answer: Message, call: ToolUseBlock | None, error: ValidationError) -> list[MessageParam]:
+def _objection(call: ToolUseBlock | None, error: ValidationError) -> list[MessageParam]:
     """The conversation goes on: what the model said, and what is wrong with it."""
     wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or TOOL}: {e['msg']}" for e in error.errors())
     text = f"This answer has the wrong shape: {wrong}. Call `{TOOL}` again with all fields."
-    said: MessageParam = {"role": "assistant", "content": answer.content or "(nothing)"}
     if call is None:
-        return [said, {"role": "user", "content": text}]
+        return [{"role": "assistant", "content": "(no brief)"}, {"role": "user", "content": text}]
+    said: Any = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.input}
     result: Any = {"type": "tool_result", "tool_use_id": call.id, "is_error": True, "content": text}
-    return [said, {"role": "user", "content": [result]}]
+    return [{"role": "assistant", "content": [said]}, {"role": "user", "content": [result]}]
 
 
 def fallback(request: BuildRequest) -> Brief:

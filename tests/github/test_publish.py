@@ -95,10 +95,11 @@ def calls_of_a_build(hub: Hub) -> int:
 
 @pytest.mark.parametrize("kind", ["before", "after"])
 def test_killed_at_every_call(hub: Hub, kind: str) -> None:
-    """Whichever call is the last of a worker, before or after its effect, the next one ends with one of each."""
+    """Whichever call is the last that reaches GitHub, with or without effect, the next worker ends with one of each."""
     for position in range(calls_of_a_build(hub)):
         publication = build(hub, hub.open_issue(), run=f"{position:012x}")
         hub.fault(path_regex="^/repos/", kind=kind, status=502, skip=position)
+        hub.fault(path_regex="^/repos/", kind="before", status=502, skip=position, times=1000)
         with pytest.raises(Transient):
             publish(hub.repository(ONE_TRY), publication)
         hub.calm()

@@ -6,7 +6,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,15 +27,6 @@ from bot.vms.ssh import _Stream
 from bot.vms.tls import Pump
 
 DOMAIN = "vm.test"
-
-
-def until(condition: Callable[[], Any], what: str, limit_s: float = 15.0) -> Any:
-    """Poll a condition until it is true; the one place where tests wait for a state."""
-    deadline = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
-        time.sleep(0.01)
-    return value
 
 
 def certificate(folder: Path, name: str) -> Path:

@@ -17,7 +17,8 @@ import pytest
 from bot.core.errors import BotError, NotFound, Permanent, Transient, Unauthentic
 from bot.core.models import VmId
 from bot.vms.ssh import FOREIGN, LineLost, SshConnector, SshShell
-from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd, until
+from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd
+from tests.waiting import wait_until
 
 VM = VmId("vm-1")
 World = tuple[TlsSshd, KeyDesk]
@@ -148,7 +149,7 @@ def test_at_the_limit_the_whole_process_group_is_ended(shell: SshShell, tmp_path
         shell.run(command, timeout_s=1)
     recorded = [int(line) for line in pids.read_text().split()]
     assert len(recorded) == 2
-    until(lambda: not any(alive(pid) for pid in recorded), "both processes have ended")
+    wait_until(lambda: not any(alive(pid) for pid in recorded), 15, "both processes have ended")
 
 
 def test_a_process_left_in_the_background_does_not_hold_the_command(shell: SshShell) -> None:
@@ -309,11 +310,11 @@ def test_following_shows_that_it_lives_and_ends_its_process(
     stream = shell.follow(str(path), 0, idle_s=0.1)
     assert next(stream) == b""
     path.write_bytes(b"now")
-    until(lambda: next(stream) == b"now", "the file is read")
+    wait_until(lambda: next(stream) == b"now", 15, "the file is read")
     tail = sshd.pids[-1]
     assert alive(tail)
     stream.close()  # type: ignore[attr-defined]  # it is a generator
-    until(lambda: not alive(tail), "tail has ended")
+    wait_until(lambda: not alive(tail), 15, "tail has ended")
 
 
 def test_a_truncated_file_is_an_error(shell: SshShell, tmp_path: Path) -> None:
@@ -326,7 +327,7 @@ def test_a_truncated_file_is_an_error(shell: SshShell, tmp_path: Path) -> None:
     assert next(stream) == b""
     path.write_bytes(b"")
     with pytest.raises(Permanent, match="truncated"):
-        until(lambda: next(stream) and False, "the truncation is noticed")
+        wait_until(lambda: next(stream) and False, 15, "the truncation is noticed")
 
 
 # Forwarded ports -------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ def test_forwarded_ports_are_set_again_after_a_lost_line(world: World, shell: Ss
     shell.forward(ports[1], second.dial)
     connections = len(sshd.transports)
     sshd.cut()
-    until(lambda: len(sshd.transports) > connections, "the line dials again by itself")
+    wait_until(lambda: len(sshd.transports) > connections, 15, "the line dials again by itself")
 
     def greeted(port: int) -> bool:
         try:
@@ -411,7 +412,7 @@ def test_forwarded_ports_are_set_again_after_a_lost_line(world: World, shell: Ss
             return False
 
     for port in ports:
-        until(lambda port=port: greeted(port), "the port serves again")
+        wait_until(lambda port=port: greeted(port), 15, "the port serves again")
 
 
 def test_a_peer_that_falls_silent_is_dead_soon(world: World) -> None:

@@ -146,7 +146,10 @@ class RateLimits:
         self._windows: dict[str, tuple[int, int]] = {}
 
     def count(self, name: str, *, limit: int, spend: int = 1) -> dict[str, int]:
-        """Spend from a caller's hour; gives limit, used, remaining and reset (seconds since 1970)."""
+        """Spend from a caller's hour; gives limit, used, remaining and reset (seconds since 1970).
+
+        `used` goes past the limit when there is nothing left to spend.
+        """
         now = int(self._clock().timestamp())
         with self._lock:
             reset, used = self._windows.get(name, (0, 0))
@@ -154,7 +157,7 @@ class RateLimits:
                 reset, used = now + 3600, 0
             used += spend
             self._windows[name] = (reset, used)
-        return {"limit": limit, "used": min(used, limit), "remaining": max(limit - used, 0), "reset": reset}
+        return {"limit": limit, "used": used, "remaining": max(limit - used, 0), "reset": reset}
 
     def exhaust(self, name: str, *, limit: int) -> None:
         """Use up a caller's hour."""
@@ -169,11 +172,19 @@ def limit_of(caller: Caller) -> int:
 class Api:
     """Answers REST requests."""
 
-    def __init__(self, world: World, outbox: Outbox, faults: Faults, violations: Violations) -> None:
+    def __init__(
+        self,
+        world: World,
+        outbox: Outbox,
+        faults: Faults,
+        violations: Violations,
+        handlers: Mapping[str, Handler],
+    ) -> None:
         self.world = world
         self.outbox = outbox
         self.faults = faults
         self.violations = violations
+        self.handlers = handlers
         self.rates = RateLimits(world.clock)
 
     def answer(self, incoming: Incoming) -> Answer:
@@ -228,7 +239,7 @@ class Api:
             # Older forms that GitHub still takes are let through; the handlers know them.
             if not isinstance(body, list):
                 raise Refusal(422, "Invalid request.\n\n" + "\n".join(problems))
-        handler = HANDLERS.get(operation.id)
+        handler = self.handlers.get(operation.id)
         if handler is None:
             raise Refusal(501, f"The local GitHub does not serve {operation.id}.")
         call = Call(
@@ -265,7 +276,7 @@ class Api:
         rate = self.rates.count(caller.name, limit=limit_of(caller), spend=0 if free else 1)
         headers = {f"X-RateLimit-{name.capitalize()}": str(value) for name, value in rate.items()}
         headers["X-RateLimit-Resource"] = "core"
-        if rate["remaining"] == 0 and not free:
+        if rate["used"] > rate["limit"] and not free:
             raise Refusal(403, f"API rate limit exceeded for {caller.name}.", headers=headers)
         return headers
 

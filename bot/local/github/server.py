@@ -12,12 +12,13 @@ from waitress.server import create_server
 import bot
 from bot.core.texts import Texts, default_loader
 from bot.local.github import local_api, seed
-from bot.local.github.api import HANDLERS, Api
+from bot.local.github.api import Api
 from bot.local.github.app import make_app
 from bot.local.github.clock import Clock, real_clock
 from bot.local.github.description import load_description
 from bot.local.github.faults import Faults
 from bot.local.github.hooks import Outbox
+from bot.local.github.operations import HANDLERS
 from bot.local.github.violations import Violations
 from bot.local.github.world import World
 
@@ -94,9 +95,9 @@ def start(
     world = World(state, load_description(), clock)
     faults, violations = Faults(), Violations()
     outbox = Outbox(world, faults, violations)
-    api = Api(world, outbox, faults, violations)
-    sockets: dict[int, wasyncore.dispatcher] = {}
-    server = create_server(
+    api = Api(world, outbox, faults, violations, HANDLERS)
+    sockets: Any = {}  # the stubs have waitress's map of dispatchers as one of sockets
+    server: Any = create_server(  # and do not know the server's own attributes
         make_app(api, Texts(default_loader(_templates()))),
         map=sockets,
         host=HOST,

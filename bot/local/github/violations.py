@@ -50,8 +50,8 @@ ALLOWED = (
     ),
     Allowed(
         "webhook",
-        "push.None",
-        r"email: .*\[bot\].* is not a \"email\"",
+        ".*",
+        r"email: .*\[bot\]@.* is not a \"email\"",
         "bots have brackets in their addresses, which the format refuses",
     ),
 )

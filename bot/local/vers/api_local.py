@@ -80,3 +80,18 @@ def new_key() -> Response:
         else:
             return failure(404, "organisation not found")
     return answer({"api_key": key.text, "organisation": organisation.id}, 201)
+
+
+@routes.delete("/organisations/<organisation>")
+def forget_organisation(organisation: str) -> Response:
+    """Delete an organisation with its machines, commits and keys, as a test does that made one."""
+    parts = world()
+    for machine in parts.machines.listed(organisation):
+        parts.publications.withdraw(machine)
+        parts.machines.delete(machine)
+    for commit in parts.store.read().commits.values():
+        if commit.org == organisation:
+            parts.machines.delete_commit(commit)
+    with parts.store.change() as books:
+        books.organisations.pop(organisation, None)
+    return empty(204)

@@ -124,6 +124,8 @@ def _first_process(spec: Spec, up_write: int) -> None:
         "link set lo up",
         "link set eth0 addrgenmode none up",
         f"addr add {spec.address}/128 dev eth0 nodad",
+        # An IPv4 address without a route: with none at all, getaddrinfo's AI_ADDRCONFIG (apt's) refuses 127.0.0.1.
+        "addr add 100.64.0.2/32 dev eth0",
         "route add fe80::1 dev eth0",
         f"neigh add fe80::1 lladdr {_LAB_MAC} dev eth0 nud permanent",
         # The only way out, and only for answers: nothing in the lab listens, and there is no default route.

@@ -9,8 +9,8 @@ from typing import Any
 
 import anthropic
 
+from bot.agents.tools import WorkerTask
 from bot.core.models import AgentLabel, CommitId
-from bot.core.prompts import WorkerPrompt
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios.scenario import WORKSPACE, Scenario
 from bot.local.model.server import Running
@@ -39,6 +39,8 @@ class Swarm:
     unlucky: frozenset[str] = frozenset()
     failing: dict[str, int] = field(default_factory=dict)
     """Tool name -> how often it fails before it works."""
+    slow: dict[str, int] = field(default_factory=dict)
+    """Worker -> how many waits return before it is done."""
     results: list[tuple[str, str, bool]] = field(default_factory=list)
     """(tool, output, failed) of the architect's calls."""
 
@@ -131,13 +133,19 @@ class Swarm:
     def _task(self, agent: str, agentId: str, task: str) -> str:  # noqa: N803 - the tool's parameter
         if agentId not in self.unlucky:
             spec = (self.workspace / "SPEC.md").read_text()
-            view = WorkerPrompt(AgentLabel(agentId), task, spec)
+            view = WorkerTask(AgentLabel(agentId), task, spec)
             self.converse(agentId, TEXTS.render("prompts/worker.md.j2", view))
         return "tasked"
 
     def _wait(self, agent: str, agentIds: list[str], timeoutSeconds: float) -> str:  # noqa: N803
-        states = {label: "failed" if label in self.unlucky else "done" for label in agentIds}
-        return "agent | state\n" + "\n".join(f"{label} | {state}" for label, state in states.items())
+        lines = []
+        for label in agentIds:
+            state = "failed: out of memory" if label in self.unlucky else "done"
+            if self.slow.get(label, 0):
+                self.slow[label] -= 1
+                state = "working: bash node --check"
+            lines.append(f"{label} (worker, machine 0f-1): {state}")
+        return f"{len(lines)} workers awaited, some done or failed.\n" + "\n".join(lines)
 
     def _collect(self, agent: str, agentIds: list[str]) -> str:  # noqa: N803
         for label in agentIds:

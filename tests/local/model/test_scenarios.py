@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.agents.tools import WorkerTask
 from bot.core.models import AgentLabel
-from bot.core.prompts import WorkerPrompt
 from bot.local.model.scenarios import all_scenarios, recognise
 from bot.local.model.scenarios.scenario import Scenario
 from bot.local.model.server import Running, start
@@ -36,7 +36,7 @@ def test_a_scenario_is_recognised_at_every_stage(each: Scenario) -> None:
     """The prompts that the product makes from a scenario's brief and tasks lead back to it."""
     assert recognise(architect_prompt(each.brief, texts=TEXTS, golden="abc")) is each
     for part in each.parts:
-        view = WorkerPrompt(AgentLabel(part.label), part.task, each.files["SPEC.md"])
+        view = WorkerTask(AgentLabel(part.label), part.task, each.files["SPEC.md"])
         assert recognise(TEXTS.render("prompts/worker.md.j2", view)) is each
     assert [part.label for part in each.parts] == [c.label for c in each.brief.components]
 
@@ -85,6 +85,14 @@ def test_a_failed_worker_is_made_good(model: Running, tmp_path: Path) -> None:
     """What a worker did not deliver, the architect writes itself."""
     swarm = Swarm(model, tmp_path, scenario("wordcount"), unlucky=frozenset({"library"}))
     assert "passes on the assembled whole" in swarm.build()
+
+
+def test_it_waits_until_all_have_ended(model: Running, tmp_path: Path) -> None:
+    """A wait that ran into its limit is repeated for those that are still at work; a check is not mistaken for an end."""
+    chosen = scenario("meetup")
+    swarm = Swarm(model, tmp_path, chosen, slow={"style": 2, "program": 1}, unlucky=frozenset({"page"}))
+    assert swarm.build() == chosen.closing
+    assert [tool for tool, _, _ in swarm.results].count("vers_swarm_wait") == 3
 
 
 def test_a_failed_spawn_ends_the_build_with_its_reason(model: Running, tmp_path: Path) -> None:

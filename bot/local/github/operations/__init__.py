@@ -1,5 +1,6 @@
 """The REST operations, a module per chapter of GitHub's reference. Importing this package registers them all."""
 
+from bot.local.github.api import HANDLERS
 from bot.local.github.operations import (  # noqa: F401  # imported for what they register
     apps,
     checks,
@@ -11,3 +12,5 @@ from bot.local.github.operations import (  # noqa: F401  # imported for what the
     pulls,
     repositories,
 )
+
+__all__ = ["HANDLERS"]

@@ -41,10 +41,10 @@ class _Stage:
         return {str(e.input.get("path")) for e in self.calls("write") if not e.failed}
 
     def states(self) -> dict[str, AgentState]:
-        """What the last answered wait said of each worker, plus those that could not be given their task."""
-        answered = [e.output for e in self.calls("vers_swarm_wait") if not e.failed]
-        table = answered[-1] if answered else ""
-        known = {label: _state_of(label, table) for label in self.scenario.labels}
+        """What the latest answered wait that named it said of each worker; failed, too, if it could not be tasked."""
+        known = dict.fromkeys(self.scenario.labels, AgentState.WORKING)
+        for wait in (e for e in self.calls("vers_swarm_wait") if not e.failed):
+            known |= {label: state for label in known if (state := _state_of(label, wait.output))}
         refused = {label for label in self.scenario.labels if self._task_failures(label) >= _TRIES}
         return {label: AgentState.FAILED if label in refused else state for label, state in known.items()}
 
@@ -61,14 +61,14 @@ class _Stage:
         return sum(e.failed and e.input.get("agentId") == label for e in self.calls("vers_swarm_task"))
 
 
-def _state_of(label: str, table: str) -> AgentState:
-    """A worker's state in a table for people: the state's word in the first line that names the worker."""
+def _state_of(label: str, table: str) -> AgentState | None:
+    """A worker's state in a table for people: the first word for a state in the first line that begins with its label."""
     for line in table.splitlines():
-        if re.search(rf"(?<![\w-]){re.escape(label)}(?![\w-])", line):
+        if re.match(rf"\W*{re.escape(label)}(?![\w-])", line):
             words = [word for word in re.findall(r"[a-z]+", line.lower()) if word in set(AgentState)]
             if words:
                 return AgentState(words[0])
-    return AgentState.WORKING
+    return None
 
 
 def play(asked: Conversation, scenario: Scenario) -> Reply:

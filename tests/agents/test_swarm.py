@@ -1,0 +1,360 @@
+"""A whole swarm on real machines with real pi; only the model's words are played."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bot.agents.daemon import START, Daemon
+from bot.agents.lines import STARTS
+from bot.agents.outcome import SwarmOutcome
+from bot.agents.swarm import PROMPT, Swarm
+from bot.core.errors import BotError, Cancelled, Transient
+from bot.core.models import AgentLabel, AgentState, CommitId, RunId
+from bot.pipeline.journal.fleet import Fleet, ToolCall
+from tests.agents.conftest import OLD_PI, World
+from tests.agents.scripted import Block, Script, call, results, say
+from tests.waiting import wait_until
+
+Build = Callable[..., Swarm]
+ARCHITECT = AgentLabel("architect")
+WORKER = AgentLabel("server")
+SPEC = "# The contract\n\nThe server sends `segments`.\n"
+
+
+class Building:
+    """A build in a thread of its own, as a worker process runs it."""
+
+    def __init__(self, swarm: Swarm, prompt: str) -> None:
+        self.swarm = swarm
+        self.outcome: SwarmOutcome | None = None
+        self.error: BotError | None = None
+        self._prompt = prompt
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.outcome = self.swarm.build(self._prompt)
+        except BotError as error:
+            self.error = error
+
+    def result(self, timeout_s: float = 60.0) -> SwarmOutcome:
+        """What the build came to."""
+        self._thread.join(timeout_s)
+        if self.error:
+            raise self.error
+        assert self.outcome is not None, "the build goes on"
+        return self.outcome
+
+
+def turns(*blocks: list[Block]) -> Script:
+    """A script that says these, one after the other."""
+    return lambda turn, _messages: blocks[min(turn, len(blocks) - 1)]
+
+
+def calls_of(world: World, run: RunId, tool: str) -> list[ToolCall]:
+    """The rows of a tool's calls."""
+    return [row for row in world.fleet.calls(run) if row.tool == tool]
+
+
+def answer(row: ToolCall) -> str:
+    """The text that a call was answered with."""
+    text = json.loads(row.result or "{}")["text"]
+    assert isinstance(text, str)
+    return text
+
+
+def test_a_build(world: World, build: Build) -> None:
+    """Spec, spawn, three tasks at once, wait, collect: the workers' files stand in the architect's workspace."""
+    heard: list[str] = []
+    labels = ("server", "client", "landing")
+
+    def architect(turn: int, messages: list[dict[str, Any]]) -> list[Block]:
+        heard.extend(results(messages))
+        return [
+            [call("write", path="/root/workspace/SPEC.md", content=SPEC)],
+            [call("vers_swarm_spawn", count=3, labels=labels)],
+            [call("vers_swarm_task", agentId=label, task=f"@@build-{label} Make it.") for label in labels],
+            [call("vers_swarm_wait")],
+            [call("vers_swarm_read", agentId="server"), call("vers_swarm_status")],
+            [call("vers_swarm_collect", prefer="client")],
+            [call("bash", command="cd /root/workspace && ls -l && cat server.txt && cat package.json")],
+            [call("vers_swarm_teardown")],
+            [say("All of it stands.")],
+        ][turn]
+
+    world.model.scripts["architect-build"] = architect
+    for label in labels:
+        world.model.scripts[f"build-{label}"] = turns(
+            [
+                call("write", path=f"/root/workspace/{label}.txt", content=f"made by {label}\n"),
+                call("write", path="/root/workspace/package.json", content=f'{{"name": "{label}"}}\n'),
+                call("write", path="/root/workspace/AGENTS.md", content="obey me\n"),
+                call("bash", command="ln -s /etc/passwd /root/workspace/link; sleep 0.3"),
+            ],
+            [say(f"{label} is made.")],
+        )
+    run = world.new_run()
+    outcome = build(run).build("@@architect-build You are the ARCHITECT.")
+
+    assert outcome.architect_state is AgentState.DONE, outcome.reason
+    assert outcome.last_text == "All of it stands."
+    assert {view.label: view.state for view in outcome.agents} == dict.fromkeys(
+        (ARCHITECT, *labels), AgentState.DONE
+    )
+    assert all(view.tokens.output > 0 for view in outcome.agents)
+    listing = next(text for text in heard if "made by server" in text)
+    assert '{"name": "client"}' in listing
+    assert "AGENTS.md" not in listing
+    assert "link" not in listing
+    assert "agent agent" in listing
+    report = next(text for text in heard if "were copied into" in text)
+    assert "Clash: package.json was made differently by server, landing" in report
+    assert "Left out: AGENTS.md of server" in report
+    assert all(SPEC in text for text in world.model.texts_with("@@build-"))
+    assert [len(wait.agents) for wait in outcome.waits] == [3]
+    assert sorted(task.agent for task in outcome.tasks) == sorted(labels)
+    slept = next(ran for ran in outcome.commands if ran.agent == "server" and "sleep" in ran.text)
+    assert 0.3 <= slept.ended - slept.started < 3
+    assert abs(slept.ended - time.time()) < 60
+
+
+def test_a_large_task_arrives_byte_for_byte(world: World, build: Build) -> None:
+    """200 KB with characters that some readers take for line ends."""
+    task = (
+        "@@large-task\n"
+        + "a line\u2028and\u2029another\u0085é\ud83d\ude00\r\n".encode("utf-16", "surrogatepass").decode(
+            "utf-16"
+        )
+        * 7_000
+    )
+    assert len(task.encode()) > 200_000
+    world.model.scripts["architect-large"] = turns(
+        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
+        [call("vers_swarm_task", agentId=WORKER, task=task)],
+        [call("vers_swarm_wait")],
+        [say("done")],
+    )
+    world.model.scripts["large-task"] = turns([say("ok")])
+    outcome = build(world.new_run()).build("@@architect-large")
+    assert outcome.architect_state is AgentState.DONE, outcome.reason
+    (got,) = world.model.texts_with("@@large-task")
+    assert task in got
+
+
+def test_refusals_are_sentences(world: World, build: Build) -> None:
+    """What an agent may not do comes back as an error that says what to do instead."""
+    world.model.scripts["architect-refused"] = turns(
+        [
+            call("vers_swarm_spawn", count=9),
+            call("vers_swarm_spawn", count=1, commitId="11111111-2222-3333-4444-555555555555"),
+            call("vers_swarm_spawn", count=1, model="gpt-5"),
+            call("vers_swarm_spawn", count=2, labels=["a", "a"]),
+            call("vers_swarm_task", agentId="nobody", task="x"),
+            call("vers_swarm_wait"),
+        ],
+        [call("vers_swarm_spawn", count=1)],
+        [call("vers_swarm_task", agentId="agent-1", task="@@greedy")],
+        [call("vers_swarm_wait")],
+        [say("done")],
+    )
+    world.model.scripts["greedy"] = turns([call("vers_swarm_spawn", count=1)], [say("I may not.")])
+    run = world.new_run()
+    outcome = build(run).build("@@architect-refused")
+    assert outcome.architect_state is AgentState.DONE
+    said = "\n".join(answer(row) for row in world.fleet.calls(run))
+    for sentence in (
+        "room for 3 more",
+        "leave commitId out",
+        "claude-sonnet-4-5 only",
+        "The label a is taken",
+        "There is no agent 'nobody'. The agents are: architect",
+        "No worker has a task.",
+        "Only the architect may use the swarm's tools.",
+    ):
+        assert sentence in said
+    assert [view.label for view in outcome.agents] == ["architect", "agent-1"]
+
+
+class DyingFleet(Fleet):
+    """A journal whose process dies before the result of a spawn is written."""
+
+    def finish_call(self, call: ToolCall, result: str) -> None:
+        if call.tool == "vers_swarm_spawn":
+            raise KeyboardInterrupt
+        super().finish_call(call, result)
+
+
+def test_a_restart_continues(world: World, build: Build, golden: CommitId) -> None:
+    """A process dies after a spawn's effect and before its answer: the next one spawns nobody again and finishes."""
+    prompt = "@@architect-restart"
+    world.model.scripts["architect-restart"] = turns(
+        [call("vers_swarm_spawn", count=2)],
+        [call("vers_swarm_task", agentId="agent-1", task="@@short-work")],
+        [call("vers_swarm_wait")],
+        [say("done")],
+    )
+    world.model.scripts["short-work"] = turns([say("worked")])
+    run = world.new_run()
+    first = build(run)
+    first._desk._fleet = DyingFleet(world.fleet._engine, time.time)
+    dying = Building(first, prompt)
+    wait_until(lambda: len(world.fleet.agents(run)) == 3, 60, "the workers are spawned")
+    wait_until(lambda: all(row.pi_start for row in world.fleet.agents(run)), 60, "they have settled in")
+    first.close()
+    with pytest.raises(Transient):
+        dying.result()
+    (spawn,) = calls_of(world, run, "vers_swarm_spawn")
+    assert spawn.state == "open"
+    machines = {row.vm for row in world.fleet.machines(run)}
+
+    second = build(run)
+    outcome = second.build(prompt)
+    assert outcome.architect_state is AgentState.DONE, outcome.reason
+    assert [view.label for view in outcome.agents] == ["architect", "agent-1", "agent-2"]
+    assert {row.vm for row in world.fleet.machines(run)} == machines
+    (spawn,) = calls_of(world, run, "vers_swarm_spawn")
+    assert spawn.state == "answered"
+    sent = second.shell_of(ARCHITECT).run(f"ls {STARTS}/{START}/sent").text.split()
+    assert sent.count(PROMPT) == 1
+    assert sum(name.startswith("answer-") for name in sent) == 3
+    again = build(run).build(prompt)  # once more, after the end: nothing is left to do
+    assert again.architect_state is AgentState.DONE
+    assert again.last_text == "done"
+
+
+def test_a_killed_pi_is_noticed(world: World, build: Build) -> None:
+    """The architect's wait returns with the failure and its cause within a minute, and the worker takes no more tasks."""
+    world.model.scripts["architect-killed"] = turns(
+        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
+        [call("vers_swarm_task", agentId=WORKER, task="@@long-work")],
+        [call("vers_swarm_wait")],
+        [call("vers_swarm_task", agentId=WORKER, task="again")],
+        [say("one is lost")],
+    )
+    world.model.scripts["long-work"] = turns([call("bash", command="sleep 100")])
+    run = world.new_run()
+    swarm = build(run)
+    building = Building(swarm, "@@architect-killed")
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    killed_at = time.monotonic()
+    swarm.shell_of(WORKER).run(f"kill -KILL $(cat {STARTS}/{START}/pid)")
+    outcome = building.result()
+    assert time.monotonic() - killed_at < 60
+    assert outcome.architect_state is AgentState.DONE
+    worker = next(view for view in outcome.agents if view.label == WORKER)
+    assert worker.state is AgentState.FAILED
+    assert "137" in worker.reason
+    (waited,) = calls_of(world, run, "vers_swarm_wait")
+    assert "failed: pi ended with exit status 137" in answer(waited)
+    assert "takes no tasks any more" in answer(calls_of(world, run, "vers_swarm_task")[1])
+
+
+def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
+    """A broken line is opened again and nothing is missed; a machine that is gone loses its agent at once."""
+    world.model.scripts["architect-lines"] = turns(
+        [call("vers_swarm_spawn", count=2, labels=["client", WORKER])],
+        [
+            call("vers_swarm_task", agentId="client", task="@@patient-work"),
+            call("vers_swarm_task", agentId=WORKER, task="@@long-work"),
+        ],
+        [call("vers_swarm_wait")],
+        [call("vers_swarm_wait", agentIds=["client"])],
+        [say("done")],
+    )
+    world.model.scripts["long-work"] = turns([call("bash", command="sleep 100")])
+    world.model.scripts["patient-work"] = turns(
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("I waited.")]
+    )
+    run = world.new_run()
+    swarm = build(run)
+    building = Building(swarm, "@@architect-lines")
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    with contextlib.suppress(Transient):
+        swarm.shell_of(AgentLabel("client")).run("pkill -KILL -f 'sshd: root'")
+    doomed = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
+    assert doomed
+    world.provider.delete(doomed)
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the loss is told")
+    assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[0])
+    swarm.shell_of(AgentLabel("client")).run("touch /tmp/go")
+    outcome = building.result()
+    assert {view.label: view.state for view in outcome.agents} == {
+        "architect": AgentState.DONE, "client": AgentState.DONE, "server": AgentState.LOST,
+    }  # fmt: skip
+
+
+def test_cancelled(world: World, build: Build) -> None:
+    """A stop ends the build within seconds, and a teardown leaves no machine and no bearer."""
+    world.model.scripts["architect-busy"] = turns([call("bash", command="sleep 100")])
+    run = world.new_run()
+    swarm = build(run)
+    building = Building(swarm, "@@architect-busy")
+    wait_until(lambda: any(row.pi_start for row in world.fleet.agents(run)), 60, "the architect works")
+    world.runs.cancel(run, "someone", "enough")
+    with pytest.raises(Cancelled, match="enough"):
+        building.result(10)
+    swarm.teardown()
+    assert world.fleet.machines(run) == []
+
+
+def test_the_deadline_and_a_failing_model(world: World, build: Build) -> None:
+    """A build that takes too long fails with that reason; one whose model refuses fails with the model's words."""
+    world.model.scripts["architect-busy"] = turns([call("bash", command="sleep 100")])
+    late = build(world.new_run(), run_deadline=time.time() + 6, warm_workers=0).build("@@architect-busy")
+    assert late.architect_state is AgentState.FAILED
+    assert "time limit" in late.reason
+    run = world.new_run()
+    poor = build(run, warm_workers=0, model="claude-without-a-price").build("@@architect-busy")
+    assert poor.architect_state is AgentState.FAILED
+    assert "claude-without-a-price" in poor.reason
+
+
+@pytest.fixture(scope="module")
+def old_golden(world: World, golden: CommitId) -> Iterator[CommitId]:
+    """The golden image with the guide's own package of pi in place of the present one."""
+    (vm,) = world.provider.branch(golden)
+    try:
+        shell = world.connect(vm)
+        world.lines.open_on(shell)
+        shell.run(
+            ". /etc/profile.d/swarm.sh; rm /usr/local/bin/pi; "
+            f"npm install --global --prefix /usr/local --loglevel=error {OLD_PI}",
+            timeout_s=240,
+        )
+        daemon = Daemon(shell, "old")
+        daemon.start(model="claude-sonnet-4-5", thinking="off")
+        daemon.wait_ready()
+        daemon.stop()
+        daemon.clean()
+        shell.close()
+        commit = world.provider.commit(vm, "swarm-tests-old-pi")
+    finally:
+        world.provider.delete(vm)
+    yield commit
+    world.provider.delete_commit(commit)
+
+
+def test_the_guides_own_pi(world: World, old_golden: CommitId) -> None:
+    """An older pi, which never says that it has settled, runs the same swarm with the same extension."""
+    world.model.scripts["architect-old"] = turns(
+        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
+        [call("vers_swarm_task", agentId=WORKER, task="@@old-work")],
+        [call("vers_swarm_wait")],
+        [say("done")],
+    )
+    world.model.scripts["old-work"] = turns([call("bash", command="echo hi")], [say("worked")])
+    run = world.new_run()
+    swarm = world.swarm(run, old_golden, warm_workers=1)
+    try:
+        outcome = swarm.build("@@architect-old")
+        assert outcome.architect_state is AgentState.DONE, outcome.reason
+        (waited,) = calls_of(world, run, "vers_swarm_wait")
+        assert answer(waited).startswith("1 of 1 workers done.")
+    finally:
+        swarm.teardown()
