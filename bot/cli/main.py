@@ -91,7 +91,7 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
     settings = with_host_registries(load_settings())
     require(settings)
     playing = Demo(settings, issue or DOCS / "issues" / "multiplayer-snake.md", rate, console)
-    status = playing.run(once=once or as_json)
+    status = playing.run(once=once)
     if as_json:
         print_json(playing.report)
     sys.exit(status)

@@ -85,7 +85,7 @@ def critical_path_of(world: World, row: Run, evidence: Evidence | None) -> float
     calls = [
         ModelCall(AgentLabel(c["agent"]), c["start"] + ahead_s, c["end"] + ahead_s, c["output_tokens"])
         for c in ledger
-        if c["run"] == row.id
+        if c["run"] == row.id and c["outcome"] == "complete"
     ]
     return critical_path(
         calls,

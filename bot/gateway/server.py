@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import httpx
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.server import TcpWSGIServer, create_server
 
 from bot.core.models import VmId
 from bot.gateway.accounts import Accounts
@@ -130,15 +130,18 @@ class Gateway:
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.llm_address: tuple[str, int] = listener.getsockname()
         self._sockets: dict[int, socket.socket] = {}  # waitress' loop runs while there are some
-        self._server = create_server(
-            app,
-            map=self._sockets,
-            sockets=[listener],
-            threads=threads,
-            connection_limit=_CONNECTIONS,
-            max_request_body_size=LIMIT_BYTES + 1,
-            channel_timeout=300,
-            ident=None,
+        self._server = cast(  # one listening socket makes one server
+            TcpWSGIServer,
+            create_server(
+                app,
+                map=self._sockets,
+                sockets=[listener],
+                threads=threads,
+                connection_limit=_CONNECTIONS,
+                max_request_body_size=LIMIT_BYTES + 1,
+                channel_timeout=300,
+                ident=None,
+            ),
         )
         self._registry = RegistryProxy(registry_hosts, caller=self._callers.vm_of, refused=refused)
         self.registry_address = self._registry.address

@@ -118,6 +118,11 @@ class GitHubApp:
         path = f"/app/hook/deliveries?per_page={limit}"
         return [delivery_of(each) for each in self._request("GET", path, "listing webhook deliveries", None)]
 
+    def redeliver(self, delivery_id: int) -> None:
+        """Ask GitHub to send a webhook again, under the same guid. Possible for three days."""
+        path = f"/app/hook/deliveries/{delivery_id}/attempts"
+        self._request("POST", path, "asking for a webhook again", None)
+
     def close(self) -> None:
         """Close the App's own connections. Repositories made from it end with their last user."""
         self._http.close()

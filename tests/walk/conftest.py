@@ -1,6 +1,6 @@
 """The whole product as processes: stand-ins, web, worker. One world for all walks; what a test leaves, it cleans."""
 
-import dataclasses
+import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +53,9 @@ class Walk:
 
     def run_of(self, number: int) -> RunId:
         """The newest build of an issue, once it exists."""
-        return wait_until(lambda: self.stores.runs.of_issue(REPOSITORY, number), 30, "a build is queued")[0].id
+        return wait_until(lambda: self.stores.runs.of_issue(REPOSITORY, number), 30, "a build is queued")[
+            0
+        ].id
 
     def ended(self, run: RunId, limit_s: float = BUILD_LIMIT_S) -> Run:
         """The build, once it has ended."""
@@ -87,14 +89,8 @@ class Walk:
 
     def file(self, branch: str, path: str) -> str:
         """A file's text on a branch."""
-        answer = httpx.get(
-            f"{self.world.github['base_url']}/repos/{REPOSITORY}/contents/{path}?ref={branch}",
-            headers={
-                "Authorization": f"Bearer {self.world.github['users']['alice']}",
-                "Accept": "application/vnd.github.raw+json",
-            },
-        )
-        return answer.raise_for_status().text
+        found = self.github.call("GET", f"/repos/{REPOSITORY}/contents/{path}?ref={branch}")
+        return base64.b64decode(found["content"]).decode()
 
     def worker(self) -> Child:
         """The running worker."""
@@ -131,6 +127,6 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     state = tmp_path_factory.mktemp("world")
     with children(state / "logs") as processes:
         world = start_world(settings, state, processes, rate=RATE, tell=lambda _text: None)
-        yield Walk(dataclasses.replace(world), wiring.stores(world.settings))
-        violations = httpx.get(f"{world.github['base_url']}/_local/violations").json()
+        yield Walk(world, wiring.stores(world.settings))
+        violations = httpx.get(f"{world.github['web_url']}/_local/violations").json()
         assert violations == [], "requests or answers that GitHub's description does not know"

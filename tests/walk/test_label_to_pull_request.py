@@ -5,8 +5,9 @@ import json
 import httpx
 from websockets.sync.client import connect
 
-from tests.walk.conftest import REPOSITORY, Walk
+from bot.cli import wiring
 from tests.waiting import wait_until
+from tests.walk.conftest import REPOSITORY, Walk
 
 
 def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk) -> None:
@@ -19,10 +20,12 @@ def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk)
     assert f"Closes #{number}" in body
     assert not pull["draft"]
     tree = walk.tree(branch)
-    assert {"SPEC.md", "server.js", "public/game.js", "public/index.html", "Procfile", "package.json"} <= set(tree)
+    assert {"SPEC.md", "server.js", "public/game.js", "public/index.html", "Procfile", "package.json"} <= set(
+        tree
+    )
     assert not [path for path in tree if "node_modules" in path]
     assert "segments" in walk.file(branch, "SPEC.md")
-    assert ".snake" not in walk.file(branch, "public/game.js"), "the architect's fix is in the pull request"
+    assert "snake.snake" not in walk.file(branch, "public/game.js"), "the architect's fix is in the pull request"
     head = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{branch}")
     assert head["commit"]["verification"]["verified"]
     assert "[skip ci]" in head["commit"]["message"]
@@ -49,8 +52,12 @@ def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk)
         "the deployment has statuses",
     )
     wait_until(
-        lambda: walk.github.call("GET", f"/repos/{REPOSITORY}/deployments/{deployment['id']}/statuses")[0]["state"]
-        == "inactive",
+        lambda: (
+            walk.github.call("GET", f"/repos/{REPOSITORY}/deployments/{deployment['id']}/statuses")[0][
+                "state"
+            ]
+            == "inactive"
+        ),
         20,
         "the deployment is inactive",
     )
@@ -61,8 +68,16 @@ def test_a_delivery_that_comes_twice_changes_nothing(walk: Walk) -> None:
     number, run = walk.build("typo.md")
     assert run.state == "declined"
     builds, comments = len(walk.stores.runs.of_issue(REPOSITORY, number)), len(walk.comments(number))
-    hooks = httpx.post(f"{walk.world.github['base_url']}/_local/redeliver", json={"event": "issues"})
-    assert hooks.is_success
+    app = wiring.github_app(walk.world.settings)
+    before = app.deliveries()
+    labelled = next(each for each in before if each.action == "labeled")
+    app.redeliver(labelled.id)
+    again = wait_until(
+        lambda: [each for each in app.deliveries() if each.guid == labelled.guid and each.id != labelled.id],
+        20,
+        "the webhook was sent again",
+    )
+    assert again[0].status_code == 200, "known: answered, and not stored twice"
     assert len(walk.stores.runs.of_issue(REPOSITORY, number)) == builds == 1
     assert len(walk.comments(number)) == comments
 

@@ -74,6 +74,10 @@ class Description:
         """Ids of all operations in the description."""
         return frozenset(self._operations)
 
+    def template_of(self, operation_id: str) -> str:
+        """The path template of an operation: "/repos/{owner}/{repo}/issues"."""
+        return self._operations[operation_id].template
+
     def example(self, operation_id: str, status: int = 200) -> Any:
         """A copy of the official example of an answer.
 

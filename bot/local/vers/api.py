@@ -42,7 +42,8 @@ def create_app(parts: World) -> Flask:
 
 
 def _health() -> Response:
-    return answer({"status": "ok", "ssh_connections": 0, "http_connections": 0, "websocket_connections": 0})
+    counters = {f"{kind}_connections": number for kind, number in world().open_connections().items()}
+    return answer({"status": "ok", **counters})
 
 
 def _authenticate() -> Response | None:

@@ -11,7 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from bot.core.errors import NotFound
 from bot.local.vers.faults import FaultKind, FaultTable
@@ -25,9 +26,11 @@ Find = Callable[[str], Machine]
 _HANDSHAKE_LIMIT_S = 10.0
 _SILENT_CLIENT_S = 2.0
 """A client that says nothing waits for the server's SSH banner."""
+_ACCEPT_PAUSE_S = 0.05
 _HEAD_LIMIT_BYTES = 64 << 10
 _HTTP = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) ")
 _HOST_PORT = re.compile(rb"(?im)^host:[ \t]*[^\s:]+:(\d{1,5})[ \t]*\r?$")
+_UPGRADE = re.compile(rb"(?im)^upgrade:[ \t]*websocket[ \t]*\r?$")
 _BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Listener:
 
     def __init__(self, serve: Callable[[socket.socket], None], port: int = 0) -> None:
         self._serve = serve
+        self._stopped = threading.Event()
         self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, name=f"accept-{self.port}", daemon=True).start()
@@ -56,8 +60,11 @@ class Listener:
         while True:
             try:
                 connection, _ = self._socket.accept()
-            except OSError:
-                return  # stopped
+            except OSError as error:
+                if self._stopped.wait(_ACCEPT_PAUSE_S):
+                    return
+                _log.warning("port %d cannot accept: %s", self.port, error)  # out of descriptors, mostly
+                continue
             threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
 
     def _serve_one(self, connection: socket.socket) -> None:
@@ -69,6 +76,7 @@ class Listener:
 
     def stop(self) -> None:
         """Close the port; connections that are open go on until their ends close."""
+        self._stopped.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the accept, which a close alone does not
         self._socket.close()
@@ -84,6 +92,23 @@ class Front:
         context.sni_callback = _remember_name
         self._context, self._domain = context, domain
         self._find, self._dial, self._faults = find, dial, faults
+        self._counting = threading.Lock()
+        self._open: Counter[str] = Counter(ssh=0, http=0, websocket=0)
+
+    def open_connections(self) -> dict[str, int]:
+        """How many clients are connected now: ssh, http, websocket."""
+        with self._counting:
+            return dict(self._open)
+
+    @contextlib.contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        with self._counting:
+            self._open[kind] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._open[kind] -= 1
 
     def serve(self, connection: socket.socket) -> None:
         """Carry one client's connection. Closes it when the name is unknown."""
@@ -105,8 +130,10 @@ class Front:
                 client.write(_BAD_GATEWAY)
                 client.finish()
             raise
-        guest.write(first)
-        pump(client, guest)
+        websocket = is_http and _UPGRADE.search(first)
+        with self._counted("websocket" if websocket else "http" if is_http else "ssh"):
+            guest.write(first)
+            pump(client, guest)
 
 
 def _read_first(client: Tls) -> bytes:

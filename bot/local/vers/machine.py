@@ -52,9 +52,10 @@ class Machine:
     address: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
     execs: dict[str, Exec] = field(default_factory=dict)
-    connections: "weakref.WeakSet[socket.socket]" = field(default_factory=weakref.WeakSet)
     private_key: str = field(default="", repr=False)
     public_key: str = ""
+    _connections: "weakref.WeakSet[socket.socket]" = field(default_factory=weakref.WeakSet)
+    _connections_lock: threading.Lock = field(default_factory=threading.Lock)
     _state: State = State.RUNNING
     _boot_over: threading.Event = field(default_factory=threading.Event)
     _pidfd: int = -1
@@ -125,6 +126,11 @@ class Machine:
                 self.freeze(frozen=state is not State.RUNNING)
                 self._state = state
 
+    def track(self, connection: socket.socket) -> None:
+        """Remember a connection into it, which ends with the machine."""
+        with self._connections_lock:
+            self._connections.add(connection)
+
     def kill(self) -> None:
         """End every process and wait until they have ended."""
         if self._pidfd >= 0:
@@ -139,9 +145,10 @@ class Machine:
 
     def close(self) -> None:
         """Break the connections into it and let go of its process."""
-        for connection in list(self.connections):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        with self._connections_lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
         self._boot_over.set()
 
 

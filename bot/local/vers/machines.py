@@ -279,7 +279,7 @@ class Machines:
         if not machine.address:
             raise LabError("the machine is booting", 0)
         connection = self._line.dial(machine.address, port)
-        machine.connections.add(connection)
+        machine.track(connection)
         return connection
 
     def stop(self) -> None:

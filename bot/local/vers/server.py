@@ -7,7 +7,6 @@ with start(cache) as vers:      # or vers.stop()
 import json
 import os
 import random
-import secrets
 import signal
 import sys
 import threading
@@ -26,7 +25,7 @@ from bot.local.vers.api import create_app
 from bot.local.vers.faults import FaultTable
 from bot.local.vers.front import Front, Listener
 from bot.local.vers.inside import Inside
-from bot.local.vers.layout import Layout, try_lock
+from bot.local.vers.layout import Layout
 from bot.local.vers.line import LabLine
 from bot.local.vers.machines import Machines
 from bot.local.vers.publish import Publications
@@ -130,14 +129,9 @@ def start(
     """
     layout = Layout.in_cache(cache)
     store = Store(layout)
-    store.sweep_dead_runs()
     base = base_tree.ensure(layout, progress)
-    folder = layout.root / f"run-{os.getpid()}-{secrets.token_hex(3)}"
-    (folder / "vms").mkdir(parents=True)
     with ExitStack() as undo:
-        lock = try_lock(folder / "alive")
-        if lock is None:
-            raise RuntimeError(f"{folder} is another server's")  # its name is random: cannot happen
+        folder, lock = store.new_run()
         undo.callback(os.close, lock)
         line = LabLine.start(layout, folder.name, lock)
         undo.callback(line.stop)
@@ -150,11 +144,18 @@ def start(
         undo.callback(publications.stop)
         authority = tls.ensure_authority(layout.tls)
         context = tls.server_context(authority, VM_DOMAIN, folder)
-        front = Listener(Front(context, VM_DOMAIN, machines.anyones, machines.dial, faults).serve)
+        doorman = Front(context, VM_DOMAIN, machines.anyones, machines.dial, faults)
+        front = Listener(doorman.serve)
         undo.callback(front.stop)
         draw = random.Random()  # noqa: S311  # a number to show, no secret
         world = World(
-            store, machines, Inside(line), publications, faults, new_port=lambda: draw.randint(20000, 60000)
+            store,
+            machines,
+            Inside(line),
+            publications,
+            faults,
+            new_port=lambda: draw.randint(20000, 60000),
+            open_connections=doorman.open_connections,
         )
         rest = _Rest(world, port)
         undo.callback(rest.stop)

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bot.core.codec import dump, load
 from bot.local.vers.cgroups import sweep
@@ -168,14 +169,23 @@ class Store:
             if str(folder.relative_to(self._layout.root)) not in needed:
                 shutil.rmtree(folder)
 
-    def sweep_dead_runs(self) -> None:
-        """Remove what crashed servers left: their folders and cgroups."""
-        for run in self._layout.runs():
-            lock = try_lock(run / "alive")
-            if lock is not None:
-                sweep(run.name)
-                shutil.rmtree(run, ignore_errors=True)
-                os.close(lock)
+    def new_run(self) -> tuple[Path, int]:
+        """A folder for a server's machines, and its lock; first, what crashed servers left is removed."""
+        with locked(
+            self._layout.root / "runs.lock"
+        ):  # so that no half-made folder looks like a crashed server's
+            for run in self._layout.runs():
+                lock = try_lock(run / "alive")
+                if lock is not None:
+                    sweep(run.name)
+                    shutil.rmtree(run, ignore_errors=True)
+                    os.close(lock)
+            folder = self._layout.root / f"run-{os.getpid()}-{secrets.token_hex(3)}"
+            (folder / "vms").mkdir(parents=True)
+            lock = try_lock(folder / "alive")
+        if lock is None:
+            raise RuntimeError(f"{folder} is somebody else's")  # its name is random: cannot happen
+        return folder, lock
 
 
 def add_organisation(books: Books, name: str) -> Organisation:

@@ -22,6 +22,8 @@ class World:
     inside: Inside
     publications: Publications
     faults: FaultTable
+    open_connections: Callable[[], dict[str, int]]
+    """Of the front, by kind."""
     new_port: Callable[[], int]
     """Draws the `ssh_port` of an answer, which on Vers is host-side information and nothing to dial."""
 

@@ -182,6 +182,7 @@ def test_deleting_a_machine_ends_its_connections(api: Api, image: str) -> None:
     with api.tls(vm) as line:
         line.sendall(b"SSH-2.0-test\r\n")
         assert line.recv(4) == b"SSH-"
+        assert httpx.get(f"{api.vers.base_url}/health").json()["ssh_connections"] >= 1
         api.delete(vm)
         line.settimeout(5)
         while line.recv(65536):

@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from bot.local.github.clock import from_git_date
 from bot.local.github.gitstore import GitRepository, TreeEntry
-from bot.local.github.pages import diffs, views
+from bot.local.github.pages import build, diffs, views
 from bot.local.github.pages.desk import Desk
 from bot.local.github.records import Repository
 from bot.local.github.refusals import not_found
@@ -66,7 +66,7 @@ def add_code_pages(pages: Blueprint, desk: Desk) -> None:
                 sha=full,
                 message=found.message,
                 author=found.author.name,
-                when=views.ago(desk.world, from_git_date(found.committer.date)),
+                when=build.ago(desk.world, from_git_date(found.committer.date)),
                 verified=git.is_verified(found),
                 files=tuple(diffs.view(files)),
             )
@@ -105,7 +105,7 @@ def browse(desk: Desk, repo: Repository, branch: str, path: str) -> Response:
         found = next((each for each in entries if each.path.lower() == "readme.md"), None)
         readme = desk.markdown(repo).document(text_of(git, found)) if found else ""
     newest = git.read_commit(git.log(sha, limit=1, path=path)[0]) if sha else None
-    page = views.code_page(
+    page = build.code_page(
         frame=desk.frame(repo.full_name if not path else f"{path} · {repo.full_name}", repo, "code"),
         repo=repo,
         branch=branch,
@@ -115,7 +115,7 @@ def browse(desk: Desk, repo: Repository, branch: str, path: str) -> Response:
         lines=lines,
         readme=readme,
         newest=newest,
-        when=views.ago(desk.world, from_git_date(newest.committer.date)) if newest else "",
+        when=build.ago(desk.world, from_git_date(newest.committer.date)) if newest else "",
         clone_url=f"{desk.world.web_url}/{repo.full_name}.git",
     )
     return desk.page("code", page)

@@ -105,9 +105,10 @@ def _hunk(head: str, body: Sequence[str], lexer: Lexer) -> Iterator[Row]:
 
 def _lexer(path: str, text: str) -> Lexer:
     try:
-        return guess_lexer_for_filename(path, text[:1000], stripnl=False, ensurenl=False)
+        found: Lexer = guess_lexer_for_filename(path, text[:1000], stripnl=False, ensurenl=False)
     except ClassNotFound:
-        return TextLexer(stripnl=False, ensurenl=False)
+        found = TextLexer(stripnl=False, ensurenl=False)
+    return found
 
 
 def _lines(lexer: Lexer, lines: Sequence[str]) -> list[Markup]:

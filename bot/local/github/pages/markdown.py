@@ -109,4 +109,5 @@ def _highlight(text: str, language: str, _: str) -> str:
 
 def stylesheet() -> str:
     """CSS of highlighted code."""
-    return str(HtmlFormatter(style=STYLE).get_style_defs([".markdown code", ".blob", ".diff"]))
+    formatter: Any = HtmlFormatter(style=STYLE)  # untyped in its stubs
+    return str(formatter.get_style_defs([".markdown code", ".blob", ".diff"]))

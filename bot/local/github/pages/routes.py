@@ -7,7 +7,7 @@ from flask import Blueprint, Response, redirect, request
 from bot.core.texts import Texts
 from bot.local.github import local_api
 from bot.local.github.api import Api
-from bot.local.github.pages import diffs, views
+from bot.local.github.pages import build, diffs, views
 from bot.local.github.pages.app_pages import add_app_pages
 from bot.local.github.pages.code_pages import add_code_pages
 from bot.local.github.pages.desk import COOKIE, Desk
@@ -53,7 +53,7 @@ def _lists(pages: Blueprint, desk: Desk) -> None:
     def listing(repo: Repository, *, pulls: bool) -> Response:
         state = "closed" if request.args.get("state") == "closed" else "open"
         found = [i for i in desk.world.store.issues.where(repo=repo.id) if i.pull == pulls][::-1]
-        shown = [views.row(desk.world, issue) for issue in found if issue.state == state]
+        shown = [build.row(desk.world, issue) for issue in found if issue.state == state]
         still_open = sum(issue.state == "open" for issue in found)
         title = "Pull requests" if pulls else "Issues"
         frame = desk.frame(title, repo, "pulls" if pulls else "issues")
@@ -93,7 +93,7 @@ def _conversations(pages: Blueprint, desk: Desk) -> None:
             if found.pull:
                 return redirect(f"/{repo.full_name}/pull/{number}")
             frame = desk.frame(f"{found.title} · Issue #{number}", repo, "issues")
-            talk = views.talk(desk.world, repo, found, frame.me, desk.markdown(repo))
+            talk = build.talk(desk.world, repo, found, frame.me, desk.markdown(repo))
             return desk.page("issue", views.IssuePage(frame, talk))
 
     @pages.get("/<owner>/<name>/pull/<int:number>")
@@ -107,8 +107,8 @@ def _conversations(pages: Blueprint, desk: Desk) -> None:
             files = git.diff(git.merge_base(code.base_sha, code.head_sha), code.head_sha)
             page = views.PullPage(
                 frame,
-                views.talk(desk.world, repo, found, frame.me, markdown),
-                views.code(desk.world, repo, code, found, frame.me, markdown),
+                build.talk(desk.world, repo, found, frame.me, markdown),
+                build.code(desk.world, repo, code, found, frame.me, markdown),
                 tuple(diffs.view(files)),
             )
             return desk.page("pull", page)
@@ -167,7 +167,7 @@ def _checks(pages: Blueprint, desk: Desk) -> None:
             found = desk.world.store.check_runs.get(run_id)
             if found is None or found.repo != repo.id:
                 raise not_found()
-            check = views.check_view(desk.world, found, desk.markdown(repo))
+            check = build.check_view(found, desk.markdown(repo))
             may = desk.world.role(repo, desk.me()) in ("write", "maintain", "admin")
             return desk.page("check", views.CheckPage(desk.frame(found.name, repo, "pulls"), check, may))
 

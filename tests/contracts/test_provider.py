@@ -1,0 +1,361 @@
+"""What every `Provider` with its `Connect` must do, shown on the local Vers: real machines, real sshd, real TLS.
+
+The same tests hold for the real service; they use nothing of the stand-in but its address and its fault switch.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.core.errors import Conflict, NotFound, Permanent, Transient, Unauthentic
+from bot.core.models import CommitId, VmId
+from bot.local.vers.server import Running
+from bot.vms.base import SshKey, VmState
+from bot.vms.ssh import LineLost, SshConnector, SshShell
+from bot.vms.vers import LocalAddresses, VersProvider
+from tests.vms.sshd import certificate, new_key
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.machines
+
+LABELS = {"app": "swarm-build", "deployment": "contract"}
+
+
+@pytest.fixture(scope="module")
+def provider(local_vers: Running) -> Iterator[VersProvider]:
+    with VersProvider(
+        url=local_vers.base_url,
+        api_key=local_vers.api_key,
+        vm_domain=local_vers.vm_domain,
+        deployment_labels=LABELS,
+        address=LocalAddresses(local_vers.publish_url),
+        patience_s=5.0,
+    ) as made:
+        yield made
+
+
+class Relay:
+    """Passes connections on to the front until they are cut."""
+
+    def __init__(self, front: str) -> None:
+        host, _, port = front.rpartition(":")
+        self._target = (host.strip("[]"), int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                front = socket.create_connection(self._target)
+            except OSError:
+                return
+            self._open += [client, front]
+            for source, target in ((client, front), (front, client)):
+                threading.Thread(target=self._copy, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def cut(self) -> None:
+        for sock in self._open:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+
+def connector(vers: Running, provider: VersProvider, front: str = "") -> SshConnector:
+    return SshConnector(
+        provider, vm_domain=vers.vm_domain, front=front or vers.front, ca_file=Path(vers.ca_file), patience_s=10.0
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def vm(provider: VersProvider) -> Iterator[VmId]:
+    made = provider.create(memory_mib=512, disk_mib=1024, vcpus=1, labels={"purpose": "contract"})
+    yield made
+    provider.delete(made)
+
+
+@pytest.fixture(scope="module")
+def relay(local_vers: Running) -> Iterator[Relay]:
+    made = Relay(local_vers.front)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shell(local_vers: Running, provider: VersProvider, vm: VmId, relay: Relay) -> Iterator[SshShell]:
+    made = connector(local_vers, provider, relay.address)(vm, timeout_s=60)
+    yield made
+    made.close()
+
+
+# Machines --------------------------------------------------------------------------------------------
+
+
+def test_a_machine_is_seen_as_it_was_made(provider: VersProvider, vm: VmId) -> None:
+    """State, labels and origin; the list has it once."""
+    assert provider.status(vm).state is VmState.RUNNING
+    [listed] = [info for info in provider.vms() if info.id == vm]
+    assert listed.labels == {**LABELS, "purpose": "contract"}
+    provider.label(vm, {"run": "r1"})
+    assert provider.status(vm).labels == {**LABELS, "purpose": "contract", "run": "r1"}
+    metadata = provider.metadata(vm)
+    assert ":" in metadata.ip
+    assert metadata.parent_commit is None
+
+
+def test_what_does_not_exist_is_not_found(provider: VersProvider) -> None:
+    """An unknown machine, snapshot or tag; deleting one is fine."""
+    nobody = VmId(str(uuid.uuid4()))
+    for ask in (provider.status, provider.metadata, provider.ssh_key):
+        with pytest.raises(NotFound):
+            ask(nobody)
+    with pytest.raises(NotFound):
+        provider.branch(CommitId(str(uuid.uuid4())))
+    assert provider.tagged("contract-none") is None
+    provider.delete(nobody)
+    provider.delete_commit(CommitId(str(uuid.uuid4())))
+
+
+def test_snapshots_branch_into_machines_of_their_own(
+    local_vers: Running, provider: VersProvider, vm: VmId
+) -> None:
+    """Files of the parent, writes apart, lost names found by their origin, and no deletion under living machines."""
+    provider.write_file(vm, "/root/seen", b"parent")
+    commit = provider.commit(vm, "contract-golden")
+    children: list[VmId] = []
+    try:
+        provider.tag("contract-golden", commit)
+        provider.tag("contract-golden", commit)
+        assert provider.tagged("contract-golden") == commit
+        assert (commit, "contract-golden") in [(info.id, info.name) for info in provider.commits()]
+        children = provider.branch(commit, 2)
+        assert len(set(children)) == 2
+        assert sorted(provider.unlabelled_children(commit)) == sorted(children)
+        provider.label(children[0], {"run": "r1"})
+        assert provider.unlabelled_children(commit) == [children[1]]
+        assert provider.metadata(children[0]).parent_commit == commit
+        shells = [connector(local_vers, provider)(child) for child in children]
+        assert [shell.run("cat /root/seen").text for shell in shells] == ["parent", "parent"]
+        shells[0].write_file("/root/seen", b"child")
+        assert [shell.run("cat /root/seen").text for shell in shells] == ["child", "parent"]
+        assert provider.read_file(vm, "/root/seen") == b"parent"
+        with pytest.raises(Conflict):
+            provider.delete_commit(commit)
+        for shell in shells:
+            shell.close()
+    finally:
+        for child in children:
+            provider.delete(child)
+        provider.delete_commit(commit)
+    assert not {info.id for info in provider.vms()} & set(children)
+    assert commit not in [info.id for info in provider.commits()]
+
+
+def test_an_answer_that_is_lost_leaves_a_machine_that_can_be_found(
+    local_vers: Running, provider: VersProvider, vm: VmId
+) -> None:
+    """The branch happens, its answer does not come, nothing is repeated, and the machine is found by its origin."""
+    commit = provider.commit(vm, "contract-lost")
+    fault = {"route": "POST /vm/branch/by_commit/*", "kind": "cut"}
+    base = local_vers.base_url.removesuffix("/api/v1")
+    response = httpx.post(f"{base}/_local/faults", json=fault)
+    assert response.is_success, response.text
+    try:
+        with pytest.raises(Transient):
+            provider.branch(commit)
+        [lost] = provider.unlabelled_children(commit)
+        provider.delete(lost)
+    finally:
+        httpx.delete(f"{base}/_local/faults")
+        provider.delete_commit(commit)
+
+
+def test_a_paused_machine_comes_back(provider: VersProvider, vm: VmId) -> None:
+    """Paused and running again, with what it ran."""
+    provider.set_paused(vm, paused=True)
+    assert provider.status(vm).state in (VmState.PAUSED, VmState.SLEEPING)
+    provider.set_paused(vm, paused=False)
+    assert provider.status(vm).state is VmState.RUNNING
+
+
+def test_files_go_over_the_api(provider: VersProvider, vm: VmId) -> None:
+    """Binary, with folders and mode."""
+    data = os.urandom(300_000)
+    provider.write_file(vm, "/root/a/b/c.bin", data, mode=0o700)
+    assert provider.read_file(vm, "/root/a/b/c.bin") == data
+    with pytest.raises(NotFound):
+        provider.read_file(vm, "/root/none")
+
+
+def test_the_accounts_variables_are_read(provider: VersProvider) -> None:
+    """A stand-in has none; the call works."""
+    assert isinstance(provider.account_variables(), dict)
+
+
+# The line --------------------------------------------------------------------------------------------
+
+
+def test_another_host_key_or_authority_is_refused(
+    local_vers: Running, provider: VersProvider, vm: VmId, tmp_path: Path
+) -> None:
+    """The real sshd and the real front, with a pin and an authority that are not theirs."""
+
+    class WrongPin(SshConnector):
+        def key(self, vm: VmId) -> SshKey:
+            return SshKey(super().key(vm).private_key, new_key()[1])
+
+    ca_file = Path(local_vers.ca_file)
+    with pytest.raises(Unauthentic, match="host key"):
+        WrongPin(provider, vm_domain=local_vers.vm_domain, front=local_vers.front, ca_file=ca_file)(vm)
+    other = certificate(tmp_path, f"{vm}.{local_vers.vm_domain}")
+    with pytest.raises(Unauthentic, match="certificate"):
+        SshConnector(provider, vm_domain=local_vers.vm_domain, front=local_vers.front, ca_file=other)(vm)
+
+
+def test_a_machine_that_is_gone_is_told(local_vers: Running, provider: VersProvider) -> None:
+    """Within the time of a look at its state, not at the end of the patience."""
+    started = time.monotonic()
+    with pytest.raises(NotFound):
+        connector(local_vers, provider)(VmId(str(uuid.uuid4())), timeout_s=60)
+    assert time.monotonic() - started < 20
+
+
+def test_big_streams_and_statuses(shell: SshShell) -> None:
+    """4 MB each way with OpenSSH's windows; the status is the command's."""
+    data = os.urandom(4_000_000)
+    done = shell.run("tee /dev/stderr; exit 7", stdin=data, check=False)
+    assert (done.exit_status, done.stdout == data, done.stderr == data) == (7, True, True)
+    assert shell.run("kill -9 $$", check=False).exit_status == 137
+    assert shell.run("id -un").text == "root\n"
+
+
+def test_a_command_at_its_limit_is_gone_from_the_machine(shell: SshShell) -> None:
+    """With its children."""
+    with pytest.raises(Transient, match="did not end"):
+        shell.run("(trap '' TERM HUP; exec -a stubborn sleep 300) & wait", timeout_s=1)
+    wait_until(
+        lambda: shell.run("pgrep -fc '^stubborn' || true").text.strip() == "0", 10, "the child is gone"
+    )
+
+
+def test_a_background_process_does_not_hold_the_command(shell: SshShell) -> None:
+    """The sshd keeps the channel open for it; we do not wait."""
+    started = time.monotonic()
+    shell.run("setsid sleep 20 & true")
+    assert time.monotonic() - started < 10
+
+
+def test_files_and_trees_for_another_user(shell: SshShell) -> None:
+    """Written as that user, so that a link in their folder leads nowhere that they could not go themselves."""
+    shell.run("id agent 2>/dev/null || useradd -m agent")
+    shell.write_file("/home/agent/work/deep/x.sh", b"#!/bin/sh\n", mode=0o755, owner="agent")
+    assert shell.run("stat -c '%U %a' /home/agent/work/deep/x.sh").text == "agent 755\n"
+    shell.run("ln -s /etc /home/agent/link && chown -h agent: /home/agent/link")
+    with pytest.raises(Permanent):
+        shell.write_file("/home/agent/link/owned", b"x", owner="agent")
+    tar = shell.read_tree("/home/agent/work")
+    shell.write_tree("/srv/new/place", tar, owner="agent")
+    assert shell.run("stat -c '%U %a' /srv/new/place/deep/x.sh").text == "agent 755\n"
+    assert shell.run("ls /etc/owned 2>&1 || true").text.startswith("ls: cannot access")
+
+
+def test_following_goes_on_where_a_killed_connection_ended(shell: SshShell, relay: Relay) -> None:
+    """Every byte once, while the line is cut three times; no tail is left behind."""
+    count = 400
+    write = f"rm -f /root/log; (for n in $(seq {count}); do echo line $n; sleep 0.01; done) >/root/log"
+    shell.run(f"setsid bash -c {write!r} >/dev/null 2>&1 </dev/null &")
+    expected = b"".join(b"line %d\n" % n for n in range(1, count + 1))
+    received, cuts = b"", 0
+    while len(received) < len(expected):
+        try:
+            for data in shell.follow("/root/log", len(received), idle_s=0.5):
+                received += data
+                if cuts < 3 and len(received) > (cuts + 1) * len(expected) // 5:
+                    cuts += 1
+                    relay.cut()
+                if len(received) >= len(expected):
+                    break
+        except LineLost:
+            continue
+    assert received == expected
+    assert cuts == 3
+    wait_until(
+        lambda: shell.run("pgrep -fc '^tail -c.*/root/log' || true").text.strip() == "0", 15, "tails end"
+    )
+
+
+def test_an_unprivileged_process_streams_through_a_forwarded_port(shell: SshShell, relay: Relay) -> None:
+    """With little lag; and again after the line was cut, without anybody asking for it."""
+    port = 8899
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                taken, _ = listener.accept()
+            except OSError:
+                return
+            with taken:
+                taken.recv(100)
+                for _ in range(50):
+                    taken.sendall(b"%f\n" % time.time())
+                    time.sleep(0.005)
+
+    threading.Thread(target=serve, daemon=True).start()
+    shell.forward(port, lambda: socket.create_connection(listener.getsockname()))
+    client = (
+        f"exec 3<>/dev/tcp/127.0.0.1/{port}; echo hi >&3; "
+        'while read -r sent <&3; do echo "$EPOCHREALTIME $sent"; done'
+    )
+    command = f"runuser -u nobody -- bash -c '{client}'"
+
+    def lags() -> list[float]:
+        lines = shell.run(command, check=False).text.splitlines()
+        return sorted(float(now) - float(sent) for now, sent in (line.split() for line in lines))
+
+    measured = lags()
+    assert len(measured) == 50
+    assert measured[25] < 0.05
+    relay.cut()
+    wait_until(lambda: len(lags()) == 50, 15, "the port serves again")
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+def test_the_public_address_reaches_the_machine(shell: SshShell, provider: VersProvider, vm: VmId) -> None:
+    """A server on IPv6 inside answers at the address that the provider names."""
+    shell.run("mkdir -p /srv/www && echo hello >/srv/www/index.html")
+    shell.run("cd /srv/www && setsid python3 -m http.server --bind :: 3000 >/dev/null 2>&1 </dev/null &")
+    url = provider.public_url(vm, 3000)
+
+    def answered() -> str:
+        try:
+            return httpx.get(url, timeout=5).text.strip()
+        except httpx.HTTPError:
+            return ""
+
+    assert wait_until(answered, 15, "the server answers") == "hello"
