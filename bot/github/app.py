@@ -124,7 +124,7 @@ class GitHubApp:
         self._request("POST", path, "asking for a webhook again", None)
 
     def close(self) -> None:
-        """Close the App's own connections. Repositories made from it end with their last user."""
+        """Close the App's own connections; those of its repositories are theirs to close."""
         self._http.close()
 
     def _mint(self, repo: Repo) -> Token:

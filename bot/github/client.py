@@ -35,8 +35,8 @@ PREVIEW_ENVIRONMENT = "swarm-preview"
 
 
 _NO_COMMIT = (
-    "{repo} has no commit yet, so there is nothing that a pull request could be opened against. "
-    "Create a first file on its page (a README will do), then ask again."
+    "{repo} has no commit yet, so there is nothing that a pull request could be opened against: "
+    "create a first file on its page (a README will do), then ask again"
 )
 
 
@@ -63,6 +63,10 @@ class Repository:
     def requests(self) -> int:
         """HTTP requests that this object has sent."""
         return self._door.requests
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        self._door.close()
 
     def app_login(self) -> str:
         """The App's own login, "{slug}[bot]"."""

@@ -114,12 +114,18 @@ class Door:
             lazy=True,  # naming an issue or a deployment costs no request
             api_version=API_VERSION,
         )
+        self._github = github
         self._repository = github.get_repo(full_name)
 
     @property
     def requests(self) -> int:
         """HTTP requests sent so far."""
         return self._auth.requests
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._lock:
+            self._github.close()
 
     def once(self, doing: str, needs: Access, call: Call[T]) -> T:
         """Make a call. Only a refused token makes it go out a second time.

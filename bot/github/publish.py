@@ -108,7 +108,7 @@ def _commit(repository: Repository, publication: Publication) -> str:
         if run is None:
             raise Conflict(
                 f"The branch {publication.branch} ends in a commit that is not ours, {head[:9]} "
-                f"“{there.subject}” by {there.author}. Merge or delete the branch, then ask again."
+                f"“{there.subject}” by {there.author}: merge or delete the branch, then ask again"
             )
         parent = head
     sha = repository.commit(

@@ -194,6 +194,7 @@ class _Exchange:
                 if self._limit_bytes is not None and size > self._limit_bytes:
                     raise Permanent(f"more than {self._limit_bytes} bytes of output")
             elif self._left_behind():
+                self._over = True  # nor are its errors waited for
                 return True
             elif time.monotonic() > self._deadline:
                 return False

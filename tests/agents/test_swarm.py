@@ -223,6 +223,7 @@ def test_a_restart_continues(world: World, build: Build, golden: CommitId) -> No
     sent = second.shell_of(ARCHITECT).run(f"ls {STARTS}/{START}/sent").text.split()
     assert sent.count(PROMPT) == 1
     assert sum(name.startswith("answer-") for name in sent) == 3
+    second.close()
     again = build(run).build(prompt)  # once more, after the end: nothing is left to do
     assert again.architect_state is AgentState.DONE
     assert again.last_text == "done"

@@ -50,6 +50,8 @@ class Relay:
         self._target = (host.strip("[]"), int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
+        self.muted = False
+        """Connections stay open, and nothing gets through them any more."""
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -64,11 +66,11 @@ class Relay:
             for source, target in ((client, front), (front, client)):
                 threading.Thread(target=self._copy, args=(source, target), daemon=True).start()
 
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                target.sendall(data)
+                if not self.muted:
+                    target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -344,6 +346,30 @@ def test_an_unprivileged_process_streams_through_a_forwarded_port(shell: SshShel
     wait_until(lambda: len(lags()) == 50, 15, "the port serves again")
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+
+
+def test_a_port_that_a_dead_line_still_holds_is_taken_over(
+    local_vers: Running, provider: VersProvider, vm: VmId
+) -> None:
+    """A line that broke without a word leaves an sshd that listens; the next line does not wait for its end."""
+    relay = Relay(local_vers.front)
+    dead = connector(local_vers, provider, relay.address)(vm)
+    living = connector(local_vers, provider)(vm)
+    service, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    try:
+        dead.forward(8897, lambda: socket.create_connection(other.getsockname()))
+        relay.muted = True
+        living.forward(8897, lambda: socket.create_connection(service.getsockname()))
+        caller = threading.Thread(target=lambda: living.run("exec 3<>/dev/tcp/127.0.0.1/8897; cat <&3"))
+        caller.start()
+        service.settimeout(10)
+        taken, _ = service.accept()
+        taken.close()
+        caller.join(10)
+    finally:
+        dead.close()
+        living.close()
+        relay.close()
 
 
 def test_the_public_address_reaches_the_machine(shell: SshShell, provider: VersProvider, vm: VmId) -> None:

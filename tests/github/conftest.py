@@ -31,6 +31,6 @@ def hub(local_github: Running) -> Iterator[Hub]:
         hub = Hub(local_github, http, repo, seed.ROLES)
         yield hub
         hub.calm()
-        for app in hub.apps:
-            app.close()
+        for opened in hub.open:
+            opened.close()
     assert not [found for found in local_github.violations() if found["where"] == "request"]

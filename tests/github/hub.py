@@ -27,7 +27,7 @@ class Hub:
     http: httpx.Client
     repo: Repo
     roles: Mapping[str, str]
-    apps: list[GitHubApp] = field(default_factory=list)
+    open: list[GitHubApp | Repository] = field(default_factory=list)
 
     @property
     def owner(self) -> str:
@@ -44,8 +44,9 @@ class Hub:
             slug=self.server.app_slug,
             patience=patience,
         )
-        self.apps.append(app)
-        return app.repository(of or self.repo)
+        repository = app.repository(of or self.repo)
+        self.open += [app, repository]
+        return repository
 
     # People
 

@@ -19,6 +19,7 @@ import signal
 import socket
 import stat
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -107,6 +108,8 @@ def _serve(control: socket.socket) -> None:
             try:
                 control.close()
                 _answer(socket.socket(fileno=descriptors[0]), number)
+            except BaseException:  # noqa: BLE001  # a forked worker must end here; lab.log keeps why
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.close(descriptors[0])

@@ -93,7 +93,8 @@ class LabLine:
                     socket.send_fds(self._control, [b"r"], [theirs.fileno()])
                 payload = json.dumps({"op": op, **request}).encode() + b"\n"
                 sent = socket.send_fds(ours, [payload], fds)
-                ours.sendall(payload[sent:])
+                if sent < len(payload):  # an empty send would fail when the answer has come already
+                    ours.sendall(payload[sent:])
                 data, received, _, _ = socket.recv_fds(ours, 65536, 4)
                 while data and not data.endswith(b"\n"):
                     more = ours.recv(65536)

@@ -15,6 +15,14 @@ import pytest
 from bot.local.vers.server import Running
 from tests.waiting import wait_until
 
+SERVER = """
+import http.server, socket, sys
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+    request_queue_size = 256
+Server((sys.argv[1], int(sys.argv[2])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
 
 @dataclass
 class Api:
@@ -142,10 +150,10 @@ class Api:
 
     def serve(self, vm: str, port: int, bind: str = "::") -> None:
         """Start a web server inside that serves /srv, and wait until it listens."""
+        self.write(vm, "/opt/serve.py", SERVER.encode())
         self.out(
             vm,
-            f"cd /srv; hostname > name; setsid python3 -m http.server --bind {bind} {port}"
-            " >/dev/null 2>&1 </dev/null &",
+            f"cd /srv; hostname > name; setsid python3 /opt/serve.py {bind} {port} >/dev/null 2>&1 </dev/null &",
         )
         wait_until(
             lambda: self.run(vm, f"ss -ltn | grep -q ':{port} '")["exit_code"] == 0, 10, "the app listens"

@@ -148,7 +148,8 @@ def test_logs_page_by_byte_offset(api: Api, machine: str) -> None:
 def test_files(api: Api, shared: str) -> None:
     """Bytes and mode arrive; folders are made on demand; links resolve inside the machine."""
     content = bytes(range(256)) * 4096
-    assert api.write(shared, "/srv/f", content).status_code == 200
+    written = api.write(shared, "/srv/f", content)
+    assert written.status_code == 200, written.text
     assert api.read(shared, "/srv/f") == content
     assert api.out(shared, "stat -c %a /srv/f") == "644\n"
     assert api.write(shared, "/srv/a/b/f", b"x", mode=0o755).status_code == 404

@@ -150,7 +150,7 @@ const server = http.createServer((request, response) => {
   });
 });
 
-const sockets = new WebSocketServer({ server, path: "/ws", maxPayload: 1024 });
+const sockets = new WebSocketServer({ server, maxPayload: 1024 });
 
 sockets.on("connection", (socket) => {
   let snake = null;

@@ -1,0 +1,152 @@
+"""pi's protocol as values: lines, events, commands."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.agents import rpc
+
+
+def stamped(data: Any, at_s: float = 1.5) -> bytes:
+    """A line of the event file."""
+    return f"{at_s:.3f}\t".encode() + json.dumps(data, ensure_ascii=False).encode()
+
+
+@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.data())
+def test_lines_survive_any_cut(lines: list[bytes], data: st.DataObject) -> None:
+    """However the bytes come in, the same lines come out, and an unfinished one waits."""
+    whole = b"".join(line + b"\n" for line in lines) + b"tail"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=10)))
+    splitter = rpc.LineSplitter()
+    edges = [0, *cuts, len(whole)]
+    got = [line for a, b in zip(edges, edges[1:], strict=False) for line in splitter.feed(whole[a:b])]
+    assert got == lines
+    assert splitter.consumed_bytes == len(whole) - len(b"tail")
+    assert splitter.feed(b"!\n") == [b"tail!"]
+
+
+def test_lines_byte_by_byte() -> None:
+    """The worst cut, with characters inside that are line ends elsewhere."""
+    text = '{"a":"x\u2028y\u2029z\u0085\r"}\n{"b":"é😀"}\n'.encode()
+    splitter = rpc.LineSplitter()
+    lines = [line for byte in text for line in splitter.feed(bytes([byte]))]
+    assert b"".join(line + b"\n" for line in lines) == text
+
+
+def test_a_line_of_many_megabytes() -> None:
+    """`agent_end` of an older pi repeats the whole run in one line."""
+    line = b"1.000\t" + json.dumps({"type": "agent_end", "messages": ["x" * 8_000_000]}).encode()
+    splitter = rpc.LineSplitter()
+    got = [out for i in range(0, len(line), 65536) for out in splitter.feed(line[i : i + 65536])]
+    assert got == []
+    assert splitter.feed(b"\n") == [line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"\xff\xfe", b"no stamp", b"1.0\tnot json", b'1.0\t["a list"]', b'x\t{"type":"agent_start"}'],
+)
+def test_what_is_no_event(line: bytes) -> None:
+    """Garbage is not an event, and not an error."""
+    assert rpc.parse(line) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    ),
+    st.sampled_from(
+        ["response", "agent_end", "message_end", "tool_execution_start", "extension_ui_request", "odd"]
+    ),
+)
+def test_any_json_is_survived(value: Any, kind: str) -> None:
+    """The event file is untrusted: no shape of a known event raises."""
+    names = ("id", "message", "messages", "last", "args", "method", "placeholder", "toolCallId", "willRetry")
+    assert rpc.parse(stamped({"type": kind, **dict.fromkeys(names, value)}))
+
+
+def test_events() -> None:
+    """Each kind that we use, as pi writes it."""
+    cases: list[tuple[dict[str, Any], rpc.Event]] = [
+        (
+            {"id": "p", "type": "response", "command": "prompt", "success": True},
+            rpc.Response("p", "prompt", True),
+        ),
+        (
+            {"id": "p", "type": "response", "command": "prompt", "success": False, "error": "no"},
+            rpc.Response("p", "prompt", False, "no"),
+        ),
+        ({"type": "agent_start"}, rpc.RunStarted()),
+        (
+            {
+                "type": "agent_end",
+                "messages": [{"stopReason": "error", "errorMessage": "529"}],
+                "willRetry": True,
+            },
+            rpc.RunEnded(rpc.Outcome("error", "529"), True),
+        ),
+        (
+            {"type": "agent_end", "messageCount": 3, "last": {"stopReason": "stop"}},
+            rpc.RunEnded(rpc.Outcome("stop"), None),
+        ),
+        ({"type": "agent_settled", "aborted": False}, rpc.Settled()),
+        (
+            {
+                "type": "message_end",
+                "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]},
+            },
+            rpc.Said("hi"),
+        ),
+        ({"type": "message_end", "message": {"role": "user", "content": "hi"}}, rpc.Sign()),
+        (
+            {"type": "tool_execution_start", "toolCallId": "t", "toolName": "write", "args": {"path": "a"}},
+            rpc.ToolStarted("t", "write", {"path": "a"}),
+        ),
+        ({"type": "tool_execution_end", "toolCallId": "t", "isError": True}, rpc.ToolEnded("t", False)),
+        (
+            {
+                "type": "extension_ui_request",
+                "id": "d",
+                "method": "input",
+                "title": "swarm",
+                "placeholder": "{}",
+            },
+            rpc.Dialog("d", "input", "swarm", "{}"),
+        ),
+        ({"type": "extension_ui_request", "id": "d", "method": "notify", "message": "x"}, rpc.Sign()),
+        ({"type": "swarm_exit", "status": 137}, rpc.Exited(137)),
+        ({"type": "of_a_later_version"}, rpc.Sign()),
+    ]
+    for data, event in cases:
+        assert rpc.parse(stamped(data)) == rpc.Stamped(1.5, event)
+
+
+def test_tool_calls_inside_dialogs() -> None:
+    """Only the extension's own dialogs are tool calls."""
+    text = json.dumps({"id": "t", "tool": "vers_swarm_wait", "params": {"timeoutSeconds": 5}})
+    assert rpc.host_call(rpc.Dialog("d", "input", "swarm", text)) == rpc.HostCall(
+        "vers_swarm_wait", {"timeoutSeconds": 5}
+    )
+    for dialog in (
+        rpc.Dialog("d", "confirm", "swarm", text),
+        rpc.Dialog("d", "input", "else", text),
+        rpc.Dialog("d", "input", "swarm", "no json"),
+        rpc.Dialog("d", "input", "swarm", "[]"),
+        rpc.Dialog("d", "input", "swarm", '{"tool": 3}'),
+    ):
+        assert rpc.host_call(dialog) is None
+
+
+@given(st.text(st.characters(codec=None), max_size=50))
+def test_commands_are_one_line_of_json(text: str) -> None:
+    """Any text, lone surrogates too, arrives as it was, in one line."""
+    for line in (rpc.prompt("p", text), rpc.answer("d", text)):
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1
+        assert text in json.loads(line).values()
+    assert json.loads(rpc.prompt("p", text))["streamingBehavior"] == "followUp"
