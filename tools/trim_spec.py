@@ -19,47 +19,165 @@ from typing import Any
 TARGET = Path(__file__).parent.parent / "bot/local/github/official.json.gz"
 DESCRIPTION = "package/generated/api.github.com.json"
 
-OPERATIONS = """
-apps/get-authenticated apps/get-by-slug apps/list-installations apps/get-installation apps/get-repo-installation
-apps/get-org-installation apps/get-user-installation apps/create-installation-access-token
-apps/revoke-installation-access-token apps/list-repos-accessible-to-installation apps/create-from-manifest
-apps/list-webhook-deliveries apps/get-webhook-delivery apps/redeliver-webhook-delivery
-apps/get-webhook-config-for-app apps/update-webhook-config-for-app
-users/get-authenticated users/get-by-username rate-limit/get meta/get
-repos/get repos/get-branch repos/list-branches repos/get-collaborator-permission-level repos/get-content
-repos/create-or-update-file-contents repos/get-readme repos/list-commits repos/get-commit repos/compare-commits
-repos/compare-commits-with-basehead repos/create-commit-status repos/get-combined-status-for-ref
-repos/list-commit-statuses-for-ref repos/create-deployment repos/list-deployments repos/get-deployment
-repos/delete-deployment repos/create-deployment-status repos/list-deployment-statuses repos/get-deployment-status
-repos/get-all-environments repos/get-environment repos/delete-an-environment
-issues/create issues/get issues/update issues/list-for-repo issues/create-comment issues/update-comment
-issues/get-comment issues/delete-comment issues/list-comments issues/list-comments-for-repo issues/add-labels
-issues/set-labels issues/remove-label issues/remove-all-labels issues/create-label issues/get-label
-issues/update-label issues/delete-label issues/list-labels-on-issue issues/list-labels-for-repo
-issues/list-sub-issues issues/add-sub-issue
-reactions/create-for-issue reactions/list-for-issue reactions/delete-for-issue reactions/create-for-issue-comment
-reactions/list-for-issue-comment reactions/delete-for-issue-comment
-git/get-ref git/list-matching-refs git/create-ref git/update-ref git/delete-ref git/create-blob git/get-blob
-git/create-tree git/get-tree git/create-commit git/get-commit
-pulls/create pulls/get pulls/update pulls/list pulls/list-files pulls/list-commits pulls/merge
-pulls/check-if-merged pulls/create-review-comment pulls/list-review-comments
-checks/create checks/update checks/get checks/list-for-ref checks/list-annotations checks/rerequest-run
-checks/set-suites-preferences checks/get-suite checks/list-suites-for-ref checks/list-for-suite
-""".split()
+OPERATIONS = [
+    "apps/get-authenticated",
+    "apps/get-by-slug",
+    "apps/list-installations",
+    "apps/get-installation",
+    "apps/get-repo-installation",
+    "apps/get-org-installation",
+    "apps/get-user-installation",
+    "apps/create-installation-access-token",
+    "apps/revoke-installation-access-token",
+    "apps/list-repos-accessible-to-installation",
+    "apps/create-from-manifest",
+    "apps/list-webhook-deliveries",
+    "apps/get-webhook-delivery",
+    "apps/redeliver-webhook-delivery",
+    "apps/get-webhook-config-for-app",
+    "apps/update-webhook-config-for-app",
+    "users/get-authenticated",
+    "users/get-by-username",
+    "rate-limit/get",
+    "meta/get",
+    "repos/get",
+    "repos/get-branch",
+    "repos/list-branches",
+    "repos/get-collaborator-permission-level",
+    "repos/get-content",
+    "repos/create-or-update-file-contents",
+    "repos/get-readme",
+    "repos/list-commits",
+    "repos/get-commit",
+    "repos/compare-commits",
+    "repos/compare-commits-with-basehead",
+    "repos/create-commit-status",
+    "repos/get-combined-status-for-ref",
+    "repos/list-commit-statuses-for-ref",
+    "repos/create-deployment",
+    "repos/list-deployments",
+    "repos/get-deployment",
+    "repos/delete-deployment",
+    "repos/create-deployment-status",
+    "repos/list-deployment-statuses",
+    "repos/get-deployment-status",
+    "repos/get-all-environments",
+    "repos/get-environment",
+    "repos/delete-an-environment",
+    "issues/create",
+    "issues/get",
+    "issues/update",
+    "issues/list-for-repo",
+    "issues/create-comment",
+    "issues/update-comment",
+    "issues/get-comment",
+    "issues/delete-comment",
+    "issues/list-comments",
+    "issues/list-comments-for-repo",
+    "issues/add-labels",
+    "issues/set-labels",
+    "issues/remove-label",
+    "issues/remove-all-labels",
+    "issues/create-label",
+    "issues/get-label",
+    "issues/update-label",
+    "issues/delete-label",
+    "issues/list-labels-on-issue",
+    "issues/list-labels-for-repo",
+    "issues/list-sub-issues",
+    "issues/add-sub-issue",
+    "reactions/create-for-issue",
+    "reactions/list-for-issue",
+    "reactions/delete-for-issue",
+    "reactions/create-for-issue-comment",
+    "reactions/list-for-issue-comment",
+    "reactions/delete-for-issue-comment",
+    "git/get-ref",
+    "git/list-matching-refs",
+    "git/create-ref",
+    "git/update-ref",
+    "git/delete-ref",
+    "git/create-blob",
+    "git/get-blob",
+    "git/create-tree",
+    "git/get-tree",
+    "git/create-commit",
+    "git/get-commit",
+    "pulls/create",
+    "pulls/get",
+    "pulls/update",
+    "pulls/list",
+    "pulls/list-files",
+    "pulls/list-commits",
+    "pulls/merge",
+    "pulls/check-if-merged",
+    "pulls/create-review-comment",
+    "pulls/list-review-comments",
+    "checks/create",
+    "checks/update",
+    "checks/get",
+    "checks/list-for-ref",
+    "checks/list-annotations",
+    "checks/rerequest-run",
+    "checks/set-suites-preferences",
+    "checks/get-suite",
+    "checks/list-suites-for-ref",
+    "checks/list-for-suite",
+]
 
-WEBHOOKS = """
-ping push check-run-created check-run-completed check-run-requested-action check-run-rerequested
-check-suite-requested check-suite-rerequested check-suite-completed deployment-created deployment-status-created
-installation-created installation-deleted installation-suspend installation-unsuspend
-installation-new-permissions-accepted installation-repositories-added installation-repositories-removed
-issue-comment-created issue-comment-edited issue-comment-deleted issues-opened issues-edited issues-closed
-issues-reopened issues-labeled issues-unlabeled issues-deleted issues-transferred
-label-created label-edited label-deleted pull-request-opened pull-request-edited pull-request-closed
-pull-request-reopened pull-request-synchronize pull-request-labeled pull-request-unlabeled
-pull-request-converted-to-draft pull-request-ready-for-review pull-request-review-submitted
-pull-request-review-comment-created repository-created repository-deleted repository-renamed
-repository-transferred repository-archived repository-privatized repository-publicized repository-edited
-""".split()
+WEBHOOKS = [
+    "ping",
+    "push",
+    "check-run-created",
+    "check-run-completed",
+    "check-run-requested-action",
+    "check-run-rerequested",
+    "check-suite-requested",
+    "check-suite-rerequested",
+    "check-suite-completed",
+    "deployment-created",
+    "deployment-status-created",
+    "installation-created",
+    "installation-deleted",
+    "installation-suspend",
+    "installation-unsuspend",
+    "installation-new-permissions-accepted",
+    "installation-repositories-added",
+    "installation-repositories-removed",
+    "issue-comment-created",
+    "issue-comment-edited",
+    "issue-comment-deleted",
+    "issues-opened",
+    "issues-edited",
+    "issues-closed",
+    "issues-reopened",
+    "issues-labeled",
+    "issues-unlabeled",
+    "issues-deleted",
+    "issues-transferred",
+    "label-created",
+    "label-edited",
+    "label-deleted",
+    "pull-request-opened",
+    "pull-request-edited",
+    "pull-request-closed",
+    "pull-request-reopened",
+    "pull-request-synchronize",
+    "pull-request-labeled",
+    "pull-request-unlabeled",
+    "pull-request-converted-to-draft",
+    "pull-request-ready-for-review",
+    "pull-request-review-submitted",
+    "pull-request-review-comment-created",
+    "repository-created",
+    "repository-deleted",
+    "repository-renamed",
+    "repository-transferred",
+    "repository-archived",
+    "repository-privatized",
+    "repository-publicized",
+    "repository-edited",
+]
 
 METHODS = ("get", "post", "put", "patch", "delete")
 PROSE = ("description", "example", "examples", "externalDocs", "summary", "title", "deprecated", "x-github")

@@ -124,7 +124,7 @@ class GoldenImages:
     def recipe(self) -> str:
         """Hash of all that decides what is in the image."""
         settings = {name: value for name, value in asdict(self._settings).items() if name != "deployment"}
-        digest = hashlib.sha256(json.dumps([settings, self._script(), self._environment()]).encode())
+        digest = hashlib.sha256(json.dumps([settings, self._script(), self._environment(), _TIDY]).encode())
         for name in PROGRAM_FILES:
             digest.update(name.encode() + b"\0" + (self._vm_files / name).read_bytes() + b"\0")
         return digest.hexdigest()

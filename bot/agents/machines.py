@@ -69,6 +69,8 @@ class Machines:
             for row, vm in zip(missing, made, strict=True):
                 self._label(vm, row.purpose)
         bound = self.of_agents()
+        if gone := [purpose for purpose in purposes if purpose not in bound]:
+            raise NotFound(f"the machines of this build are deleted: {', '.join(gone)}")
         return [bound[purpose] for purpose in purposes]
 
     def _branch(self, count: int) -> list[VmId]:

@@ -213,7 +213,7 @@ def parse(line: bytes) -> Stamped | None:
     try:
         at_s = float(stamp)
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return Stamped(at_s, _event(data)) if isinstance(data, dict) else None
 
@@ -224,7 +224,7 @@ def _event(data: Mapping[str, Any]) -> Event:
         return Response(
             _str(data, "id"), _str(data, "command"), data.get("success") is True, _str(data, "error")
         )
-    if kind == "extension_ui_request" and data.get("method") in _BLOCKING:
+    if kind == "extension_ui_request" and _str(data, "method") in _BLOCKING:
         return Dialog(_str(data, "id"), _str(data, "method"), _str(data, "title"), _str(data, "placeholder"))
     if kind == "agent_end":
         retry = data.get("willRetry")
@@ -296,7 +296,7 @@ def host_call(dialog: Dialog) -> HostCall | None:
         return None
     try:
         data = json.loads(dialog.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
         return None

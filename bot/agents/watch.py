@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bot.agents import rpc
 from bot.agents.daemon import Daemon
 from bot.agents.progress import AgentProgress, fold, settle
-from bot.core.errors import BotError, Cancelled, NotFound, Permanent, Transient
+from bot.core.errors import BotError, NotFound, Permanent, Transient
 from bot.core.models import AgentLabel, AgentState, VmId
 from bot.vms.base import Shell
 
@@ -19,6 +19,7 @@ _GRACE_S = 1.5
 """Within which an older pi goes on after `agent_end`, if it does. It was the same millisecond in every run seen."""
 _CHECK_AFTER_S = 8.0
 _RETRY_S = 0.5
+_STUMBLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ class Watch:
         self._checked_at = now()
         self._contact_at = now()
         self._caught_up = not resumed
+        self._offset = 0
+        self._splitter = rpc.LineSplitter()
+        self._stumbles = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch-{agent}", daemon=True)
 
@@ -150,33 +154,42 @@ class Watch:
             self._thread.join(timeout=10.0)
 
     def _run(self) -> None:
-        splitter = rpc.LineSplitter()
-        offset = 0
         while not self._stop.is_set() and not self._ended:
             try:
-                shell = self._line()
-                daemon = Daemon(shell)
-                for chunk in shell.follow(daemon.events, offset, idle_s=_IDLE_S):
-                    offset += len(chunk)
-                    self._contact_at = self._now()
-                    self._take(splitter.feed(chunk))
-                    self._caught_up = self._caught_up or not chunk
-                    self._look_after(daemon)
-                    if self._stop.is_set() or self._ended:
-                        return
+                self._follow()
             except Transient as error:
                 self._reconsider(error)
             except NotFound:
                 self._end(AgentState.LOST, "its machine is gone")
-            except Cancelled:
-                return
             except BotError as error:
                 self._end(AgentState.LOST, str(error))
             except (
                 Exception
             ) as error:  # a thread has no caller: what it does not expect must end in a state, too
                 log.exception("watching %s", self.agent, extra={"vm": self.vm})
-                self._end(AgentState.LOST, f"it could not be followed: {type(error).__name__}")
+                self._stumble(error)
+
+    def _follow(self) -> None:
+        shell = self._line()
+        daemon = Daemon(shell)
+        for chunk in shell.follow(daemon.events, self._offset, idle_s=_IDLE_S):
+            self._offset += len(chunk)
+            self._contact_at = self._now()
+            self._take(self._splitter.feed(chunk))
+            self._caught_up = self._caught_up or not chunk
+            self._look_after(daemon)
+            if self._stop.is_set() or self._ended:
+                return
+
+    def _stumble(self, error: Exception) -> None:
+        """Read everything again, for a few times: whatever a line asks for is done once, however often it is read."""
+        self._stumbles += 1
+        if self._stumbles > _STUMBLES:
+            self._end(AgentState.LOST, f"it could not be followed: {type(error).__name__}")
+            return
+        self._offset, self._splitter = 0, rpc.LineSplitter()
+        self._progress, self._caught_up = AgentProgress(), False
+        self._stop.wait(_RETRY_S)
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:

@@ -98,6 +98,21 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
 
 
 @cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--event", required=True, help="Name of the event: issues, issue_comment …")
+@click.option("--url", default="http://127.0.0.1:8000/webhook", show_default=True)
+@click.option("--delivery", default=None, help="X-GitHub-Delivery; a new one if it is not given.")
+def receive(file: Path, event: str, url: str, delivery: str | None) -> None:
+    """Sign a stored payload with GITHUB_WEBHOOK_SECRET and post it to a running bot."""
+    from bot.cli.receive import deliver
+
+    secret = _settings().github_webhook_secret.get_secret_value()
+    answer = deliver(url, event=event, body=file.read_bytes(), secret=secret, delivery=delivery)
+    click.echo(f"{answer.status_code} {answer.text.strip()}")
+    sys.exit(0 if answer.is_success else 1)
+
+
+@cli.command()
 @click.option("--json", "as_json", is_flag=True)
 def doctor(*, as_json: bool) -> None:
     """What this machine and the configuration lack, and the cure."""

@@ -13,6 +13,7 @@ from github.Repository import Repository as GhRepository
 
 from bot.core.errors import Conflict, NotFound, UserError
 from bot.core.models import Artifact, Repo
+from bot.core.policy import Permission, permission_of
 from bot.github.bodies import cut, marked, tag
 from bot.github.commits import CommitWriter
 from bot.github.door import Door, json_call
@@ -23,11 +24,9 @@ from bot.github.values import (
     Commit,
     DeploymentState,
     Issue,
-    Permission,
     PullRequest,
     commit_of,
     issue_of,
-    permission_of,
 )
 
 PREVIEW_ENVIRONMENT = "swarm-preview"
@@ -89,7 +88,7 @@ class Repository:
             )
         except NotFound:
             return Permission.NONE
-        return permission_of(answer)
+        return permission_of(str(answer.get("permission")), str(answer.get("role_name")))
 
     def react(self, issue: int, content: str) -> None:
         """Put a reaction on an issue; one that is there already stays."""

@@ -11,22 +11,6 @@ from github.Issue import Issue as GhIssue
 MAX_CHECK_CHARS = 65_535
 
 
-class Permission(StrEnum):
-    """A person's role in a repository, weakest first."""
-
-    NONE = "none"
-    READ = "read"
-    TRIAGE = "triage"
-    WRITE = "write"
-    MAINTAIN = "maintain"
-    ADMIN = "admin"
-
-    def covers(self, least: "Permission") -> bool:
-        """Whether this role may do at least what `least` may."""
-        order = list(Permission)
-        return order.index(self) >= order.index(least)
-
-
 class Reaction(StrEnum):
     """The reactions that we use, as the API spells them."""
 
@@ -166,18 +150,6 @@ class CheckReport:
         if self.conclusion:
             return {**body, "status": "completed", "conclusion": self.conclusion.value}
         return {**body, "status": "in_progress"}
-
-
-def permission_of(answer: Mapping[str, Any]) -> Permission:
-    """The role in an answer of `GET /repos/{owner}/{repo}/collaborators/{username}/permission`.
-
-    `role_name` is exact, but in organizations it may be the name of a custom role; `permission` is then the nearest
-    of admin, write, read and none.
-    """
-    for said in (answer.get("role_name"), answer.get("permission")):
-        if said in list(Permission):
-            return Permission(said)
-    return Permission.NONE
 
 
 def issue_of(found: GhIssue) -> Issue:

@@ -29,7 +29,7 @@ def follow(path: str, offset: int) -> str:
         f"exec 3<&0; {{ cat <&3 >/dev/null 2>&1; kill -KILL $$; }} >/dev/null 2>&1 & "
         f"until [ -e {file} ]; do sleep 0.1; done; : >>{file}; "
         f"[ $(stat -Lc %s {file}) -ge {offset} ] || exit 9; "
-        f"exec tail -c +{offset + 1} -f {file} 3<&-"
+        f"exec tail -s 0.05 -c +{offset + 1} -f {file} 3<&-"
     )
     return f"bash -c {quote(script)}"
 

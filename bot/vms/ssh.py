@@ -7,7 +7,7 @@ import logging
 import ssl
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import paramiko
@@ -103,12 +103,7 @@ class SshConnector:
             raise NotFound(f"machine {vm} is dead")
 
     def open(self, vm: VmId, key: SshKey, ended: threading.Event) -> paramiko.Transport:
-        """One try at a verified and authenticated connection. `ended` is set when it breaks.
-
-        Raises:
-            Unauthentic: the certificate or the host key is not the right one.
-            Transient: no connection, or the key is not accepted (yet).
-        """
+        """One try at a verified and authenticated connection. `ended` is set when it breaks."""
         name = f"{vm}.{self._vm_domain}"
         host, _, port = self._front.replace("{vm}", name).rpartition(":")
         with translate(FOREIGN, f"connecting to {vm}"):
@@ -140,8 +135,8 @@ class SshConnector:
 class SshLine:
     """One connection to one machine, made again when it is needed. Implements `vms.shell.Line`. Thread-safe.
 
-    A thread of its own asks the peer every few seconds whether it is there, and dials again at once when ports are
-    forwarded: what runs in the machine depends on them even while nobody here looks at it.
+    A thread of its own asks the peer every few seconds whether it is there, and dials again when ports are
+    forwarded: what runs in the machine depends on them.
     """
 
     def __init__(self, vm: VmId, connector: SshConnector, patience_s: float) -> None:
@@ -164,7 +159,8 @@ class SshLine:
         """The living connection, made if there is none.
 
         Raises:
-            Transient: not within `timeout_s`, or the line was closed by us.
+            Transient: not within `timeout_s`.
+            Permanent: the line was closed by us.
             NotFound: the machine is gone.
             Unauthentic: something else than the machine answers.
         """
@@ -177,8 +173,6 @@ class SshLine:
                 wait_initial=0.05, wait_max=1.0, wait_jitter=0.05, wait_exp_base=1.6,
             ):  # fmt: skip
                 with attempt:
-                    if self._closed:
-                        raise Permanent(f"the line to {self.vm} was closed")
                     try:
                         self._transport = self._establish()
                     except (Transient, NotFound) as error:
@@ -191,6 +185,7 @@ class SshLine:
             raise AssertionError("the retry loop ends by returning or raising")
 
     def _establish(self) -> paramiko.Transport:
+        self._check_open()
         if self._key is None:
             self._key = self._connector.key(self.vm)
         self._ended = ended = threading.Event()
@@ -198,10 +193,15 @@ class SshLine:
         try:
             for port in list(self._forwards):
                 self._set_forward(transport, port)
+            self._check_open()
         except BaseException:
             transport.close()
             raise
         return transport
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Permanent(f"the line to {self.vm} was closed")
 
     def _keep(self) -> None:
         if self._keeper is None or not self._keeper.is_alive():
@@ -230,11 +230,10 @@ class SshLine:
                 return
 
     def close(self) -> None:
-        self._closed = True
+        self._closed = True  # whoever is dialling just now sees it, and hangs up: not waited for
         self._ended.set()
-        with self._connecting:
-            if self._transport is not None:
-                self._transport.close()
+        if self._transport is not None:
+            self._transport.close()
 
     # Commands --------------------------------------------------------------------------------------
 
@@ -288,7 +287,7 @@ class SshLine:
                     raise
 
     def _set_forward(self, transport: paramiko.Transport, port: int) -> None:
-        # Paramiko stores its handler after sshd's answer, and refuses a connection that comes in between.
+        # Paramiko stores its handler after the answer, and refuses a connection that comes in between.
         transport._tcp_handler = self._incoming  # type: ignore[attr-defined]  # noqa: SLF001
         with translate(FOREIGN, f"forwarding port {port} of {self.vm}"):
             for attempt in stamina.retry_context(
@@ -297,17 +296,17 @@ class SshLine:
             ):  # fmt: skip
                 with attempt:
                     if attempt.num > 1:
-                        # Refused: after a break without a word, sshd's old process still listens.
-                        transport.open_session(timeout=_STEP_TIMEOUT_S).exec_command(commands.free_port(port))
+                        # Refused: after a break without a word, sshd's old process still listens. Waited for, or
+                        # it would strike the new one.
+                        with closing(transport.open_session(timeout=_STEP_TIMEOUT_S)) as channel:
+                            channel.exec_command(commands.free_port(port))
+                            channel.status_event.wait(_STEP_TIMEOUT_S)
                     with self._asking:
                         transport.request_port_forward("127.0.0.1", port, self._incoming)
 
     def _incoming(self, channel: paramiko.Channel, _origin: tuple[str, int], server: tuple[str, int]) -> None:
         dial = self._forwards.get(server[1])  # paramiko has one handler for all ports of a connection
-        if dial is None:
-            channel.close()
-        else:
-            serve(_Stream(channel), dial)
+        channel.close() if dial is None else serve(_Stream(channel), dial)
 
 
 class SshSession:

@@ -15,7 +15,11 @@ SIGN_EVERY_S = 5.0
 KEEP_CHARS = 2_000
 KEEP_WORDS_CHARS = 60_000  # of what the assistant says: it is somebody's answer
 
-STREAMING = (b'{"type":"message_update"', b'{"type":"tool_execution_update"', b'{"type":"bash_execution_update"')
+STREAMING = (
+    b'{"type":"message_update"',
+    b'{"type":"tool_execution_update"',
+    b'{"type":"bash_execution_update"',
+)
 UNTOUCHED = (b'{"type":"response"', b'{"type":"extension_ui_request"')
 BULKY = ("structuredContent", "truncation")
 
@@ -38,7 +42,10 @@ def shorten_message(message):
     content = message.get("content")
     if isinstance(content, list):
         content = [
-            shorten(block, KEEP_WORDS_CHARS if isinstance(block, dict) and block.get("type") == "text" else KEEP_CHARS)
+            shorten(
+                block,
+                KEEP_WORDS_CHARS if isinstance(block, dict) and block.get("type") == "text" else KEEP_CHARS,
+            )
             for block in content
         ]
     return {**shorten({k: v for k, v in message.items() if k != "content"}, KEEP_CHARS), "content": content}
@@ -49,7 +56,11 @@ def slim(event):
     kind = event.get("type")
     if kind == "agent_end":
         messages = event.pop("messages", None) or []
-        return {**event, "messageCount": len(messages), "last": shorten_message(messages[-1]) if messages else None}
+        return {
+            **event,
+            "messageCount": len(messages),
+            "last": shorten_message(messages[-1]) if messages else None,
+        }
     if kind == "turn_end":
         return {"type": kind}
     if kind in ("message_start", "message_end"):

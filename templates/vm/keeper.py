@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Root's hands on a machine: start pi, look after it, stop it. Usage: keeper.py start|check|stop|clean, JSON on stdin.
 
-  start  {start, vm, model, thinking, bearer?, identity?}  -> {"started": bool}
-         Starts pi unless this start was made before. Anything that an image brought along, other starts of pi, their tmux
-         server and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
-  check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int}
-  stop   {start}  -> the same, after the end
-  clean  {}       -> removes all starts, as an image must have none
+start  {start, vm, model, thinking, bearer?, identity?}  -> {"started": bool}
+Starts pi unless this start was made before. Anything that an image brought along, other starts of pi, their tmux
+server and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
+check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int}
+stop   {start}  -> the same, after the end
+clean  {}       -> removes all starts, as an image must have none
 """
 
 import contextlib
@@ -46,7 +46,9 @@ def start(want):
     (folder / "sent").mkdir(parents=True)
     os.mkfifo(folder / "in.fifo", 0o600)
     (folder / "out.jsonl").touch()
-    (folder / "settings").write_text(f"SWARM_MODEL={word(want['model'])}\nSWARM_THINKING={word(want['thinking'])}\n")
+    (folder / "settings").write_text(
+        f"SWARM_MODEL={word(want['model'])}\nSWARM_THINKING={word(want['thinking'])}\n"
+    )
     run = ["bash", str(PROGRAMS / "wrapper.sh"), str(folder)]
     subprocess.run([*TMUX, "new-session", "-d", "-s", "pi", *run], check=True, env=ENVIRONMENT)
     return {"started": True}
@@ -81,7 +83,10 @@ def is_alive(folder):
         return False
     pid = pid_of(folder)
     if pid is None:  # the keeper may be a moment away from writing it
-        return subprocess.run([*TMUX, "has-session", "-t", "pi"], capture_output=True).returncode == 0 and folder.exists()
+        return (
+            subprocess.run([*TMUX, "has-session", "-t", "pi"], capture_output=True).returncode == 0
+            and folder.exists()
+        )
     return owner_of(pid) == pwd.getpwnam("agent").pw_uid
 
 
@@ -95,7 +100,11 @@ def pid_of(folder):
 def owner_of(pid):
     """User id of a running process; None for one that is gone or waits to be reaped."""
     try:
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if ":\t" in line
+        )
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if status["State"].startswith("Z") else int(status["Uid"].split()[0])

@@ -29,7 +29,9 @@ def open_fifo(path):
         if error.errno in (errno.ENXIO, errno.ENOENT):
             fail(3, "pi is not running: nobody reads its commands")
         raise
-    fcntl.fcntl(fifo, fcntl.F_SETFL, fcntl.fcntl(fifo, fcntl.F_GETFL) & ~os.O_NONBLOCK)  # lines beyond the pipe's 64 KB
+    fcntl.fcntl(
+        fifo, fcntl.F_SETFL, fcntl.fcntl(fifo, fcntl.F_GETFL) & ~os.O_NONBLOCK
+    )  # lines beyond the pipe's 64 KB
     return fifo
 
 

@@ -21,6 +21,7 @@ from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
 from bot.settings import load_settings
+from bot.vms.base import Connect
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
 from tests.agents.scripted import ScriptedModel
@@ -37,7 +38,7 @@ class World:
     """Everything that a swarm needs, wired as the composition root does it."""
 
     provider: VersProvider
-    connect: SshConnector
+    connect: Connect
     gateway: Gateway
     model: ScriptedModel
     runs: Runs

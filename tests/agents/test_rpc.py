@@ -1,6 +1,7 @@
 """pi's protocol as values: lines, events, commands."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_lines_survive_any_cut(lines: list[bytes], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=10)))
     splitter = rpc.LineSplitter()
     edges = [0, *cuts, len(whole)]
-    got = [line for a, b in zip(edges, edges[1:], strict=False) for line in splitter.feed(whole[a:b])]
+    got = [line for a, b in pairwise(edges) for line in splitter.feed(whole[a:b])]
     assert got == lines
     assert splitter.consumed_bytes == len(whole) - len(b"tail")
     assert splitter.feed(b"!\n") == [b"tail!"]
@@ -47,7 +48,15 @@ def test_a_line_of_many_megabytes() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"\xff\xfe", b"no stamp", b"1.0\tnot json", b'1.0\t["a list"]', b'x\t{"type":"agent_start"}'],
+    [
+        b"",
+        b"1.0\t" + b"[" * 100_000,
+        b"\xff\xfe",
+        b"no stamp",
+        b"1.0\tnot json",
+        b'1.0\t["a list"]',
+        b'x\t{"type":"agent_start"}',
+    ],
 )
 def test_what_is_no_event(line: bytes) -> None:
     """Garbage is not an event, and not an error."""

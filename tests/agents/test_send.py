@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,9 +43,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reader(folder: Path) -> Iterator[Reader]:
+def reader(folder: Path) -> Reader:
     """Somebody who reads."""
-    yield Reader(folder / "in.fifo")
+    return Reader(folder / "in.fifo")
 
 
 def send(

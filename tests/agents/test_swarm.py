@@ -23,6 +23,8 @@ from tests.waiting import wait_until
 Build = Callable[..., Swarm]
 ARCHITECT = AgentLabel("architect")
 WORKER = AgentLabel("server")
+LARGE = "a line\u2028and\u2029another\u0085é😀\r\n" * 7_000
+"""Over 200 KB, with characters that some readers take for line ends."""
 SPEC = "# The contract\n\nThe server sends `segments`.\n"
 
 
@@ -70,7 +72,7 @@ def answer(row: ToolCall) -> str:
 
 
 def test_a_build(world: World, build: Build) -> None:
-    """Spec, spawn, three tasks at once, wait, collect: the workers' files stand in the architect's workspace."""
+    """Spec, spawn, three tasks of 200 KB at once, wait, collect: the workers' files stand in the architect's workspace."""
     heard: list[str] = []
     labels = ("server", "client", "landing")
 
@@ -79,7 +81,7 @@ def test_a_build(world: World, build: Build) -> None:
         return [
             [call("write", path="/root/workspace/SPEC.md", content=SPEC)],
             [call("vers_swarm_spawn", count=3, labels=labels)],
-            [call("vers_swarm_task", agentId=label, task=f"@@build-{label} Make it.") for label in labels],
+            [call("vers_swarm_task", agentId=label, task=f"@@build-{label} {LARGE}") for label in labels],
             [call("vers_swarm_wait")],
             [call("vers_swarm_read", agentId="server"), call("vers_swarm_status")],
             [call("vers_swarm_collect", prefer="client")],
@@ -116,35 +118,15 @@ def test_a_build(world: World, build: Build) -> None:
     report = next(text for text in heard if "were copied into" in text)
     assert "Clash: package.json was made differently by server, landing" in report
     assert "Left out: AGENTS.md of server" in report
-    assert all(SPEC in text for text in world.model.texts_with("@@build-"))
+    tasks = world.model.texts_with("@@build-")
+    assert len(LARGE.encode()) > 200_000
+    assert all(SPEC in text and LARGE in text for text in tasks)  # byte for byte
+    assert len({text for text in tasks if "@@build-server" in text}) == 1
     assert [len(wait.agents) for wait in outcome.waits] == [3]
     assert sorted(task.agent for task in outcome.tasks) == sorted(labels)
     slept = next(ran for ran in outcome.commands if ran.agent == "server" and "sleep" in ran.text)
     assert 0.3 <= slept.ended - slept.started < 3
     assert abs(slept.ended - time.time()) < 60
-
-
-def test_a_large_task_arrives_byte_for_byte(world: World, build: Build) -> None:
-    """200 KB with characters that some readers take for line ends."""
-    task = (
-        "@@large-task\n"
-        + "a line\u2028and\u2029another\u0085é\ud83d\ude00\r\n".encode("utf-16", "surrogatepass").decode(
-            "utf-16"
-        )
-        * 7_000
-    )
-    assert len(task.encode()) > 200_000
-    world.model.scripts["architect-large"] = turns(
-        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
-        [call("vers_swarm_task", agentId=WORKER, task=task)],
-        [call("vers_swarm_wait")],
-        [say("done")],
-    )
-    world.model.scripts["large-task"] = turns([say("ok")])
-    outcome = build(world.new_run()).build("@@architect-large")
-    assert outcome.architect_state is AgentState.DONE, outcome.reason
-    (got,) = world.model.texts_with("@@large-task")
-    assert task in got
 
 
 def test_refusals_are_sentences(world: World, build: Build) -> None:
@@ -254,6 +236,33 @@ def test_a_killed_pi_is_noticed(world: World, build: Build) -> None:
     (waited,) = calls_of(world, run, "vers_swarm_wait")
     assert "failed: pi ended with exit status 137" in answer(waited)
     assert "takes no tasks any more" in answer(calls_of(world, run, "vers_swarm_task")[1])
+
+
+def test_a_silent_agent_is_stalled_not_done(world: World, build: Build) -> None:
+    """A wait tells of the silence; when the worker speaks again it is at work again, and done in the end."""
+    speak = threading.Event()
+
+    def silent(turn: int, _messages: list[dict[str, Any]]) -> list[Block]:
+        assert speak.wait(60)
+        return [say("here I am")]
+
+    world.model.scripts["silent-work"] = silent
+    world.model.scripts["architect-silent"] = turns(
+        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
+        [call("vers_swarm_task", agentId=WORKER, task="@@silent-work")],
+        [call("vers_swarm_wait")],
+        [call("vers_swarm_wait")],
+        [say("done")],
+    )
+    run = world.new_run()
+    building = Building(build(run, stall_s=2.0, warm_workers=1), "@@architect-silent")
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the stall is told")
+    first, second = calls_of(world, run, "vers_swarm_wait")
+    assert "stalled: nothing was heard of it for more than 2 s" in answer(first)
+    assert second.result is None
+    speak.set()
+    assert building.result().architect_state is AgentState.DONE
+    assert answer(calls_of(world, run, "vers_swarm_wait")[1]).startswith("1 of 1 workers done.")
 
 
 def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:

@@ -4,13 +4,13 @@ import pytest
 
 from bot.core.errors import Conflict, Forbidden, NotFound, UserError
 from bot.core.models import Artifact
+from bot.core.policy import Permission
 from bot.github.client import Repository
 from bot.github.values import (
     CheckAction,
     CheckConclusion,
     CheckReport,
     DeploymentState,
-    Permission,
     Reaction,
 )
 from tests.github.hub import Hub

@@ -1,8 +1,10 @@
 """The whole product as processes: stand-ins, web, worker. One world for all walks; what a test leaves, it cleans."""
 
 import base64
+import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from bot.cli import wiring
 from bot.cli.doctor import require
 from bot.cli.host import with_host_registries
 from bot.cli.processes import Child, children
+from bot.cli.receive import deliver
 from bot.cli.world import Person, World, machines_left, start_world
 from bot.core.errors import UserError
-from bot.core.models import RunId
+from bot.core.models import RunId, VmId
 from bot.pipeline.journal.runs import Run
 from bot.settings import load_settings
+from bot.vms.base import Shell
 from tests.waiting import wait_until
 
 RATE = 3000.0
@@ -96,6 +100,38 @@ class Walk:
         """The running worker."""
         return self.world.child("worker")
 
+    def deliver(self, event: str, payload: dict[str, object]) -> httpx.Response:
+        """A signed webhook, straight to the web process."""
+        return deliver(
+            f"{self.world.web_url}/webhook",
+            event=event,
+            body=json.dumps(payload).encode(),
+            secret=str(self.world.github["webhook_secret"]),
+        )
+
+    def installation(self) -> int:
+        """The App's installation on the repository."""
+        return self.stores.runs.recent(1)[0].request.repo.installation_id
+
+    def ledger(self, run: RunId) -> list[dict[str, object]]:
+        """The model's own record of the calls of a build."""
+        assert self.world.model
+        found = httpx.get(f"{self.world.model['base_url']}/ledger").raise_for_status().json()
+        return [each for each in found if each["run"] == run]
+
+    @contextmanager
+    def pace(self, rate: float) -> Iterator[None]:
+        """Another speed of the model, for a while."""
+        assert self.world.model
+        url = f"{self.world.model['base_url']}/_local/pace"
+        httpx.post(url, json={"rate": rate}).raise_for_status()
+        yield
+        httpx.post(url, json={"rate": RATE}).raise_for_status()
+
+    def shell(self, vm: VmId) -> Shell:
+        """A line of our own to a machine."""
+        return wiring.connector(self.world.settings, wiring.provider(self.world.settings))(vm)
+
     def kill_worker(self) -> None:
         """As the kernel would: no signal handler, no farewell."""
         child = self.worker()
@@ -130,3 +166,15 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
         yield Walk(world, wiring.stores(world.settings))
         violations = httpx.get(f"{world.github['web_url']}/_local/violations").json()
         assert violations == [], "requests or answers that GitHub's description does not know"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(walk: Walk) -> Iterator[None]:
+    """A walk that failed half-way takes its build and its machines with it."""
+    yield
+    for run in walk.stores.runs.active():
+        walk.stores.runs.cancel(run.id, "", "the test is over")
+    for number in {run.request.issue for run in walk.stores.runs.recent()}:
+        for each in walk.pull_requests(number):
+            walk.github.close_pull_request(REPOSITORY, int(str(each["number"])))
+    wait_until(lambda: walk.machines() == 0, 90, "no machine is left")

@@ -1,5 +1,6 @@
 """`kill -9` of the worker in the middle of a build: after a restart exactly one pull request, and no machine left."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.core.models import Phase, RunId
+from bot.core.errors import Transient
+from bot.core.models import AgentLabel, Phase, RunId, VmId
 from tests.waiting import wait_until
 from tests.walk.conftest import Walk
 
@@ -68,7 +70,9 @@ def test_a_worker_agent_whose_pi_is_killed_does_not_hang_the_build(walk: Walk) -
         return next((row.vm for row in rows if row.agent == "client" and row.tasks and row.vm), None)
 
     vm = wait_until(working, 90, "the client works")
-    _kill_pi(walk, vm)
+    shell = walk.shell(vm)
+    shell.run("pkill -KILL -u agent", check=False)
+    shell.close()
     killed_at = time.monotonic()
     wait_until(
         lambda: any(
@@ -85,15 +89,32 @@ def test_a_worker_agent_whose_pi_is_killed_does_not_hang_the_build(walk: Walk) -
     wait_until(lambda: walk.machines() == 0, 60, "no machine is left")
 
 
-def _kill_pi(walk: Walk, vm: str) -> None:
-    from bot.cli import wiring
+def test_a_line_that_is_cut_in_a_model_call_costs_nothing(walk: Walk) -> None:
+    """The agent goes on, and the call that was under way is paid once."""
+    number = walk.open("multiplayer-snake.md")
+    walk.label(number)
+    run = walk.run_of(number)
 
-    vers = wiring.provider(walk.world.settings)
-    shell = wiring.connector(walk.world.settings, vers)(vm)
-    try:
-        shell.run("pkill -KILL -u agent", check=False)
-    finally:
+    def answering() -> VmId | None:
+        if not any(call["agent"] == "client" and call["outcome"] == "open" for call in walk.ledger(run)):
+            return None
+        return next(row.vm for row in walk.stores.fleet.agents(run) if row.agent == "client")
+
+    with walk.pace(150):
+        vm = wait_until(answering, 90, "the client's model call is under way")
+        shell = walk.shell(vm)
+        # Every session on the machine ends as if the network had gone: no farewell from either side.
+        with contextlib.suppress(Transient):  # ours is among them
+            shell.run("pkill -KILL -f 'sshd: root'")
         shell.close()
+        ended = walk.ended(run)
+    assert ended.state == "succeeded", ended.reason
+    calls = [call for call in walk.ledger(run) if call["agent"] == "client"]
+    assert len(calls) == 3, "write, syntax check, last words: none of them twice"
+    assert walk.stores.usage.by_agent(run)[AgentLabel("client")].output == sum(
+        int(str(c["output_tokens"])) for c in calls
+    )
+    walk.close_pull_request(number)
 
 
 def test_stopping_takes_the_machines_away(walk: Walk) -> None:

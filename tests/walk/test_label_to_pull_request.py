@@ -25,7 +25,9 @@ def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk)
     )
     assert not [path for path in tree if "node_modules" in path]
     assert "segments" in walk.file(branch, "SPEC.md")
-    assert "snake.snake" not in walk.file(branch, "public/game.js"), "the architect's fix is in the pull request"
+    assert "snake.snake" not in walk.file(branch, "public/game.js"), (
+        "the architect's fix is in the pull request"
+    )
     head = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{branch}")
     assert head["commit"]["verification"]["verified"]
     assert "[skip ci]" in head["commit"]["message"]
@@ -85,7 +87,21 @@ def test_a_delivery_that_comes_twice_changes_nothing(walk: Walk) -> None:
 def test_a_reader_is_refused_once_and_kindly(walk: Walk) -> None:
     """A label by somebody with read permission: one sentence, no build, no machine."""
     number = walk.open("multiplayer-snake.md")
-    walk.label(number, "rita")
+    repository = walk.github.call("GET", f"/repos/{REPOSITORY}")
+    issue = walk.github.call("GET", f"/repos/{REPOSITORY}/issues/{number}")
+    rita = walk.person("rita").call("GET", "/user")
+    answer = walk.deliver(
+        "issues",  # as from an issue form that sets a label: anybody's label, without anybody's permission
+        {
+            "action": "labeled",
+            "issue": issue,
+            "label": {"name": "swarm-build"},
+            "repository": repository,
+            "sender": rita,
+            "installation": {"id": walk.installation()},
+        },
+    )
+    assert answer.status_code == 202
     (comment,) = wait_until(lambda: walk.comments(number), 30, "the refusal is written")
     assert "@rita" in str(comment["body"])
     assert walk.stores.runs.of_issue(REPOSITORY, number) == []

@@ -120,15 +120,14 @@ class Description:
     def bad_answer(self, operation: Operation, status: int, body: Any) -> list[str]:
         """Where an answer differs from the description; `body` is None for an empty one."""
         response = operation.spec["responses"].get(str(status))
-        if response is None:
-            if status in ALWAYS_POSSIBLE:
-                basic = {"$ref": "#/components/schemas/basic-error"}
-                return self._errors(("basic-error",), basic, body)
+        if response is None and status not in ALWAYS_POSSIBLE:
             return [f"status {status} is not documented"]
-        content = self._deref(response).get("content", {}).get("application/json")
-        if content is None:
-            return [] if body is None else ["documented without a body"]
-        return self._errors((operation.id, status), content["schema"], body)
+        content = self._deref(response or {}).get("content", {}).get("application/json")
+        if content is not None:
+            return self._errors((operation.id, status), content["schema"], body)
+        if status >= 400:
+            return self._errors(("basic-error",), {"$ref": "#/components/schemas/basic-error"}, body)
+        return [] if body is None else ["documented without a body"]
 
     def bad_webhook(self, event: str, payload: Mapping[str, Any]) -> list[str]:
         """Where a webhook payload differs from its official schema."""
@@ -149,7 +148,7 @@ class Description:
         whole = {p["name"] for p in parameters if p["in"] == "path" and p["schema"].get("type") == "integer"}
         pattern = re.sub(
             r"\\\{(\w+)\\\}",
-            lambda m: f"(?P<{m[1]}>{'.+' if m[1] in slashed else '[0-9]+' if m[1] in whole else '[^/]+'})",
+            lambda m: f"(?P<{m[1]}>{_pattern(m[1], slashed=slashed, whole=whole)})",
             re.escape(path),
         )
         return Route(path, re.compile(f"^{pattern}$"), operations)
@@ -173,6 +172,12 @@ class Description:
             f"{'/'.join(map(str, error.instance_path)) or '(body)'}: {error.message[:300]}"
             for error in validator.iter_errors(value)
         ]
+
+
+def _pattern(name: str, *, slashed: set[str], whole: set[str]) -> str:
+    if name == "path":
+        return ".*"  # the contents of the top folder have an empty path
+    return ".+" if name in slashed else "[0-9]+" if name in whole else "[^/]+"
 
 
 def to_json_schema(schema: Any, *, names: bool = False) -> Any:

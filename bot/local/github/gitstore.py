@@ -18,7 +18,7 @@ from pathlib import Path
 ZERO = "0" * 40
 SHA = re.compile(r"[0-9a-f]{40}")
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-_UNSIGNED_LINE = "-----END PGP SIGNATURE-----"
+_SIGNATURE_END = "-----END PGP SIGNATURE-----"
 # Nothing of the machine's own configuration, editors, prompts or hooks may reach these repositories.
 _ENVIRONMENT = {
     "PATH": os.defpath,
@@ -330,7 +330,7 @@ class GitRepository:
         digest = hmac.digest(self._signing_key, payload.encode(errors="surrogateescape"), hashlib.sha512)
         text = base64.b64encode(digest).decode()
         lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-        return "\n".join(["-----BEGIN PGP SIGNATURE-----", "", *lines, _UNSIGNED_LINE])
+        return "\n".join(["-----BEGIN PGP SIGNATURE-----", "", *lines, _SIGNATURE_END])
 
     def _git(self, *arguments: str) -> None:
         self._run(*arguments)

@@ -7,7 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from bot.core.errors import NotFound, Permanent
-from bot.local.vers import api_account, api_commits, api_inside, api_local, api_vms
+from bot.local.vers import api_account, api_commits, api_inside, api_local, api_public, api_vms
 from bot.local.vers.faults import Fault, FaultKind
 from bot.local.vers.inside import AgentUnreachable
 from bot.local.vers.line import LabError
@@ -34,7 +34,7 @@ def create_app(parts: World) -> Flask:
         app.register_error_handler(error, lambda error: failure(500, str(error)))
     # An unknown path or method gets the framework's status without a body
     app.register_error_handler(HTTPException, lambda error: empty(error.code or 500))
-    for rooms in (api_vms, api_inside, api_commits, api_account):
+    for rooms in (api_vms, api_inside, api_commits, api_public, api_account):
         app.register_blueprint(rooms.routes, url_prefix=PREFIX)
     app.register_blueprint(api_local.routes, url_prefix="/_local")
     app.add_url_rule("/health", view_func=_health)

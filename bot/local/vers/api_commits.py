@@ -90,7 +90,8 @@ def parents(commit_id: str) -> Response:
     commit: Commit | None = commit_of(path_uuid("commit_id", commit_id))
     chain = []
     while commit is not None:
-        chain.append(_shown(commit))
+        entity = _shown(commit)
+        chain.append({"id": entity.pop("commit_id"), **entity})  # this one route says `id`
         commit = books.commits.get(commit.grandparent_commit or "")
     return answer(chain)
 
@@ -205,7 +206,8 @@ def _repository_shown(repository: Repository) -> dict[str, object]:
     }
 
 
-def _repository_tag_shown(repository: Repository, tag: Tag) -> dict[str, object]:
+def repository_tag_shown(repository: Repository, tag: Tag) -> dict[str, object]:
+    """A tag of a repository, as RepoTagInfo."""
     return {**_tag_shown(tag), "reference": f"{repository.name}:{tag.name}"}
 
 
@@ -253,7 +255,7 @@ def set_visibility(name: str) -> Response:
 @routes.get("/repositories/<name>/tags")
 def list_repository_tags(name: str) -> Response:
     repository = _repository(caller().organisation, name)
-    tags = [_repository_tag_shown(repository, tag) for tag in repository.tags.values()]
+    tags = [repository_tag_shown(repository, tag) for tag in repository.tags.values()]
     return answer({"repository": repository.name, "tags": tags})
 
 
@@ -270,7 +272,7 @@ def new_repository_tag(name: str) -> Response:
 @routes.get("/repositories/<name>/tags/<tag_name>")
 def get_repository_tag(name: str, tag_name: str) -> Response:
     repository = _repository(caller().organisation, name)
-    return answer(_repository_tag_shown(repository, _found(repository.tags, tag_name)))
+    return answer(repository_tag_shown(repository, _found(repository.tags, tag_name)))
 
 
 @routes.patch("/repositories/<name>/tags/<tag_name>")

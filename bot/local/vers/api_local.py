@@ -29,6 +29,8 @@ class NewKey(Body):
     organisation: str | None = None
     """Id of an organisation that exists; a new one is made without it."""
     label: str = "further"
+    keep: bool = False
+    """Whether a new organisation outlives this server."""
 
 
 @routes.post("/faults")
@@ -72,7 +74,11 @@ def new_key() -> Response:
     wanted = body(NewKey, optional=True)
     with world().store.change() as books:
         if wanted.organisation is None:
-            organisation = add_organisation(books, wanted.label)
+            organisation = add_organisation(
+                books,
+                f"local-{len(books.organisations)}-{wanted.label}",
+                None if wanted.keep else world().run,
+            )
             key = organisation.keys[0]
         elif wanted.organisation in books.organisations:
             organisation = books.organisations[wanted.organisation]

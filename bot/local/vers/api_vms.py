@@ -276,7 +276,7 @@ def ssh_key(vm_id: str) -> Response:
 def _labels() -> dict[str, str]:
     labels = body(Labels).labels
     if labels is None:
-        raise Refused(failure(400, "labels is required"))
+        raise Refused(unparsed("missing field `labels`"))
     return labels
 
 

@@ -113,12 +113,9 @@ def _bootstrap(target: Path, progress: Progress) -> None:
         raise Permanent("building the machines' base tree needs root: run this as root or with sudo")
     if not shutil.which("mmdebstrap"):
         raise Permanent("mmdebstrap is missing: apt-get install mmdebstrap")
-    command = [
-        "unshare",
-        "--mount",
-        "--fork",
-        "--kill-child",
-    ]  # its mounts end with it, even when it is killed
+    # Processes and mounts, all of it ends with us, even when we are killed
+    command = ["setpriv", "--pdeathsig", "KILL"]
+    command += ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
     command += ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     command += [f"--aptopt={option}" for option in _host_apt_options()]

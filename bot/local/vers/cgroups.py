@@ -11,8 +11,8 @@ from pathlib import Path
 
 PARENT = "swarm-vers"
 _V1_NAMES = {
-    "memory.max": ("memory", "memory.limit_in_bytes"),
-    "pids.max": ("pids", "pids.max"),
+    "memory.max": (("memory", "memory.limit_in_bytes"),),
+    "pids.max": (("pids", "pids.max"),),
 }
 _CONTROLLERS = ("memory", "pids", "freezer")
 _FREEZE_LIMIT_S = 5.0
@@ -67,9 +67,7 @@ class Cgroup:
             if kind == "v2":
                 _enable_controllers(point, folder)
         for name, value in limits.items():
-            _, v1_name = _V1_NAMES[name]
-            kinds = (("v2", name), (_V1_NAMES[name][0], v1_name))
-            for kind, file in kinds:
+            for kind, file in (("v2", name), *_V1_NAMES.get(name, ())):
                 if kind in self._folders and (self._folders[kind] / file).exists():
                     (self._folders[kind] / file).write_text(value)
                     break

@@ -1,6 +1,7 @@
 """Commands inside a machine: frames of a stream, the backlog that a later attach reads, and the machine's log."""
 
 import base64
+import contextlib
 import json
 import os
 import threading
@@ -88,7 +89,7 @@ class Exec:
             encoded = base64.b64encode(data).decode()
             entry = {"timestamp": now(), "stream": stream, "data_b64": encoded, "exec_id": self.exec_id}
             with self._changed:
-                with self._log.open("a") as log:
+                with contextlib.suppress(FileNotFoundError), self._log.open("a") as log:  # machine deleted
                     log.write(json.dumps(entry) + "\n")
                 self._append({"type": "chunk", "stream": stream, "data_b64": encoded})
         os.close(reader)

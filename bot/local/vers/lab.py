@@ -138,7 +138,7 @@ def _create(request: dict[str, Any], _descriptors: list[int], number: int) -> An
     prefix = request.pop("prefix")
     spec = Spec(
         **{**request, "lowers": tuple(request["lowers"])},
-        link=f"v{number:x}",
+        link=f"vm{number:x}",  # never a bare "v…": `ip` takes "vf" for a word of its own
         address=f"{prefix}::{number + 1:x}",
         lab_address=f"{prefix}::1",
     )

@@ -81,7 +81,11 @@ class Machines:
         machine = self._register([self._new(owner, start)], start)[0]
         machine.labels = dict(labels) if labels is not None else None
         machine.state = State.BOOTING
-        self._boot(machine, start, variables=organisation.variables)
+        try:
+            self._boot(machine, start, variables=organisation.variables)
+        except BaseException:
+            self.delete(machine)
+            raise
         threading.Thread(target=self._await_boot, args=(machine,), daemon=True).start()
         return machine
 
@@ -134,7 +138,11 @@ class Machines:
             lowers=start.layers,
             hostname=machine.hostname,
             authorized_key=machine.public_key,
-            limits={"memory.max": str(machine.size.mem_size_mib << 20), "pids.max": "4096"},
+            limits={
+                "memory.max": str(machine.size.mem_size_mib << 20),
+                "memory.swap.max": "0",
+                "pids.max": "4096",
+            },
             fresh_host_keys=self._fresh_host_keys,
             prefix=self._line.prefix,
         )

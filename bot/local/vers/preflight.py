@@ -23,6 +23,7 @@ from bot.local.vers.syscalls import (
 _PROGRAMS = {
     "ip": "iproute2",
     "unshare": "util-linux",
+    "setpriv": "util-linux",
     "mmdebstrap": "mmdebstrap",
     "cp": "coreutils",
 }

@@ -149,6 +149,7 @@ def start(
         undo.callback(front.stop)
         draw = random.Random()  # noqa: S311  # a number to show, no secret
         world = World(
+            folder.name,
             store,
             machines,
             Inside(line),
@@ -207,11 +208,16 @@ class _Rest:
 
 def serve(port: int, cache: Path) -> NoReturn:
     """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly."""
-    leave = threading.Event()
+
+    def leave(_number: int, _frame: object) -> NoReturn:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # the way out is not interrupted
+        sys.exit(0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: leave.set())
+        signal.signal(number, leave)
     with start(cache, port=port) as running:
         sys.stdout.write(json.dumps(asdict(running.address)) + "\n")
         sys.stdout.flush()
-        leave.wait()
-    sys.exit(0)
+        while True:
+            signal.pause()

@@ -96,6 +96,8 @@ class Organisation:
     id: str
     name: str
     user_id: str
+    run: str | None = None
+    """The server that made it for a test; it is forgotten after that server. None: for good."""
     keys: list[ApiKey] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
@@ -137,10 +139,14 @@ class Store:
         """Read, let the caller change, write back atomically; nothing is written when the caller raises."""
         with self._thread_lock, locked(self._layout.root / "account.lock"):
             books = self.read()
+            before = dump(books)
             yield books
+            after = dump(books)
+            if after == before:
+                return  # who only wanted the lock
             fresh = self._layout.account_file.with_suffix(".new")
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(dump(books), file, indent=1)
+                json.dump(after, file, indent=1)
             fresh.replace(self._layout.account_file)
 
     def first_key(self) -> str:
@@ -169,6 +175,18 @@ class Store:
             if str(folder.relative_to(self._layout.root)) not in needed:
                 shutil.rmtree(folder)
 
+    def _forget_temporary(self) -> None:
+        """Remove the organisations of servers that are gone, with all that they committed."""
+        with self.change() as books:
+            gone = {
+                organisation.id
+                for organisation in books.organisations.values()
+                if organisation.run and not (self._layout.root / organisation.run).exists()
+            }
+            books.organisations = {key: org for key, org in books.organisations.items() if key not in gone}
+            books.commits = {key: commit for key, commit in books.commits.items() if commit.org not in gone}
+            self.collect_garbage(books)
+
     def new_run(self) -> tuple[Path, int]:
         """A folder for a server's machines, and its lock; first, what crashed servers left is removed."""
         with locked(
@@ -180,6 +198,7 @@ class Store:
                     sweep(run.name)
                     shutil.rmtree(run, ignore_errors=True)
                     os.close(lock)
+            self._forget_temporary()
             folder = self._layout.root / f"run-{os.getpid()}-{secrets.token_hex(3)}"
             (folder / "vms").mkdir(parents=True)
             lock = try_lock(folder / "alive")
@@ -188,9 +207,9 @@ class Store:
         return folder, lock
 
 
-def add_organisation(books: Books, name: str) -> Organisation:
-    """A new organisation with one key."""
-    organisation = Organisation(id=str(uuid.uuid4()), name=name, user_id=str(uuid.uuid4()))
+def add_organisation(books: Books, name: str, run: str | None = None) -> Organisation:
+    """A new organisation with one key; with the name of a server, it is forgotten after that one."""
+    organisation = Organisation(id=str(uuid.uuid4()), name=name, user_id=str(uuid.uuid4()), run=run)
     add_key(organisation, "default")
     books.organisations[organisation.id] = organisation
     return organisation

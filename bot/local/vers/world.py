@@ -17,6 +17,8 @@ from bot.local.vers.store import ApiKey, Books, Organisation, Store
 class World:
     """The parts of one server."""
 
+    run: str
+    """Name of this server's folder."""
     store: Store
     machines: Machines
     inside: Inside

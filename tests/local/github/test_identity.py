@@ -7,20 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.local.github.server import Running, start
-from tests.local.github.conftest import Rest, client, installation_token, integration
-
-
-def signed(hub: Running, **claims: Any) -> str:
-    now = int(time.time())
-    key = claims.pop("key", hub.private_key_file.read_text())
-    whole = {"iat": now - 60, "exp": now + 300, "iss": str(hub.app_id), **claims}
-    return jwt.encode(whole, key, algorithm=claims.pop("alg", "RS256"))
+from tests.local.github.conftest import Rest, app_jwt, client, installation_token, integration
 
 
 def test_the_app_finds_its_installation_and_acts_as_its_bot(hub: Running) -> None:
@@ -45,7 +37,7 @@ def test_a_jwt_with_wrong_claims_is_refused(
     hub: Running, claims: dict[str, Any], status: int, words: str
 ) -> None:
     """Times outside GitHub's window and unknown issuers."""
-    answer = Rest(hub.base_url, signed(hub, **claims))("GET", "/app")
+    answer = Rest(hub.base_url, app_jwt(hub, **claims))("GET", "/app")
     assert answer.status_code == status
     assert words in answer.json()["message"]
 
@@ -57,12 +49,12 @@ def test_a_jwt_by_another_key_is_refused(hub: Running) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    assert Rest(hub.base_url, signed(hub, key=other))("GET", "/app").status_code == 401
+    assert Rest(hub.base_url, app_jwt(hub, key=other.decode()))("GET", "/app").status_code == 401
 
 
 def test_a_jwt_opens_nothing_but_the_app(hub: Running, rest: Callable[[str], Rest]) -> None:
     """Repositories need an installation token, and /app needs the JWT."""
-    assert Rest(hub.base_url, signed(hub))("GET", "/repos/acme/arcade").status_code == 403
+    assert Rest(hub.base_url, app_jwt(hub))("GET", "/repos/acme/arcade").status_code == 403
     assert rest("bot")("GET", "/app").status_code == 401
     assert rest("alice")("GET", "/app").status_code == 401
 
@@ -110,7 +102,7 @@ def test_a_token_cannot_ask_for_more_than_was_granted(hub: Running) -> None:
     """Neither for a permission nor for a repository."""
     app = integration(hub)
     path = f"/app/installations/{app.get_repo_installation('acme', 'arcade').id}/access_tokens"
-    jwt_only = Rest(hub.base_url, signed(hub))
+    jwt_only = Rest(hub.base_url, app_jwt(hub))
     for body in ({"permissions": {"administration": "write"}}, {"repositories": ["nowhere"]}):
         assert jwt_only("POST", path, body).status_code == 422
 

@@ -1,5 +1,6 @@
 """The rest of the API: who am I, organisations, commits in pages, tags, repositories, domains."""
 
+import httpx
 import pytest
 
 from tests.local.vers.conftest import Api
@@ -102,3 +103,27 @@ def test_disk_only_grows(api: Api, machine: str) -> None:
     grown = api.http.patch(f"/vm/{machine}/disk", json={"fs_size_mib": 100_000})
     assert (grown.status_code, grown.content) == (200, b"")
     assert api.http.patch(f"/vm/{machine}/disk", json={"fs_size_mib": 100_000}).status_code == 400
+
+
+def test_public_repositories(api: Api, image: str) -> None:
+    """Anybody sees a public one without a key; a fork is a copy in one's own organisation, with a running machine."""
+    api.http.post("/repositories", json={"name": "open"})
+    api.http.post("/repositories/open/tags", json={"tag_name": "v1", "commit_id": image})
+    public = f"{api.vers.base_url}/api/v1/public/repositories"
+    organisation = api.http.get("/whoami").json()["org"]["name"]
+    path = f"{public}/{organisation}/open"
+    assert httpx.get(path).status_code == 404
+    api.http.patch("/repositories/open/visibility", json={"is_public": True})
+    assert httpx.get(path).json()["full_name"] == f"{organisation}/open"
+    assert [tag["reference"] for tag in httpx.get(f"{path}/tags").json()["tags"]] == ["open:v1"]
+    assert httpx.get(f"{path}/tags/v1").json()["commit_id"] == image
+    assert "open" in {repository["name"] for repository in httpx.get(public).json()["repositories"]}
+    body = {"source_org": organisation, "source_repo": "open", "source_tag": "v1"}
+    assert api.http.post("/repositories/fork", json=body).status_code == 409
+    forked = api.http.post("/repositories/fork", json={**body, "repo_name": "mine"})
+    assert forked.status_code == 201
+    assert forked.json()["reference"] == "mine:v1"
+    assert api.read(forked.json()["vm_id"], "/root/marker") == b"golden\n"
+    api.delete(forked.json()["vm_id"])
+    for name in ("open", "mine"):
+        api.http.delete(f"/repositories/{name}")

@@ -49,7 +49,7 @@ JSON = "application/json"
         ("DELETE", "/vm/{vm}?skip_wait_boot=1", None, 400, TEXT, "Failed to deserialize query string"),
         # meaning
         ("POST", "/vm/{commit}/branch?count=0", None, 400, JSON, "count"),
-        ("PATCH", "/vm/{vm}/label", {}, 400, JSON, "labels"),
+        ("PATCH", "/vm/{vm}/label", {}, 400, TEXT, "Failed to parse the request body as JSON: "),
         ("PATCH", "/vm/{vm}/disk", {"fs_size_mib": 1}, 400, JSON, "new disk size"),
         ("GET", "/vm/{vm}/files?path=relative", None, 400, JSON, "path"),
         ("POST", "/commit_tags", {"tag_name": "a/b", "commit_id": "{commit}"}, 400, JSON, "tag names"),

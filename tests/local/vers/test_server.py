@@ -37,6 +37,14 @@ def process(api: Api) -> Iterator[tuple[subprocess.Popen[bytes], Running]]:
     server.stdout.close()
 
 
+def parent_of(pid: int) -> int:
+    """The parent's process id; 0 when the process has ended meanwhile."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def run_folder(run: str) -> Path:
     return load_settings().swarm_cache / "vers" / run
 
@@ -70,10 +78,8 @@ def test_killed_with_its_launcher(api: Api, process: tuple[subprocess.Popen[byte
     server, running = process
     other = Api(running, api.key, api.folder)
     other.new_root()
-    launchers = [
-        pid for pid in processes_of(running.run) if b"vers.lab" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(min(launchers), signal.SIGKILL)  # the launcher is the older one; the lab is its child
+    (launcher,) = [pid for pid in processes_of(running.run) if parent_of(pid) == server.pid]
+    os.kill(launcher, signal.SIGKILL)
     server.kill()
     server.wait()
     wait_until(lambda: not processes_of(running.run), 10, "all processes are gone")
@@ -108,6 +114,24 @@ def test_keys_and_tags_survive(api: Api, image: str) -> None:
             assert again.http.get("/commit_tags/kept").json()["commit_id"] == image
             assert image in {commit["commit_id"] for commit in again.http.get("/commits").json()["commits"]}
     assert api.http.delete("/commit_tags/kept").status_code == 204
+
+
+def test_test_organisations_end_with_their_server(api: Api) -> None:
+    """What a crashed test left, with its commits and layers, goes when the next server starts; kept ones stay."""
+    cache = load_settings().swarm_cache
+    with start(cache) as vers:
+        made = [
+            httpx.post(f"{vers.base_url}/_local/keys", json={"keep": keep}).json() for keep in (False, True)
+        ]
+        other = Api(vers, made[0]["api_key"], api.folder)
+        other.commit(other.new_root())
+        layers = set((cache / "vers" / "layers").iterdir())
+    with start(cache) as vers:
+        temporary, kept = (Api(vers, one["api_key"], api.folder).http.get("/whoami") for one in made)
+        assert (temporary.status_code, kept.status_code) == (403, 200)
+        assert len(layers - set((cache / "vers" / "layers").iterdir())) >= 1
+        gone = httpx.delete(f"{vers.base_url}/_local/organisations/{made[1]['organisation']}")
+        assert gone.status_code == 204
 
 
 def test_fresh_host_keys_on_request(api: Api, image: str) -> None:

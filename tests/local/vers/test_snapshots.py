@@ -117,7 +117,7 @@ def test_metadata_tells_the_descent(api: Api) -> None:
     assert api.http.get(f"/vm/{root}/metadata").json()["parent_commit_id"] is None
     grandchild = api.commit(clone, "second")
     parents = api.http.get(f"/vm/commits/{grandchild}/parents").json()
-    assert [parent["commit_id"] for parent in parents] == [grandchild, commit]
+    assert [parent["id"] for parent in parents] == [grandchild, commit]
     api.delete(root, clone)
 
 
