@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 PROMPT = "prompt-1"
 """Id of the one prompt that the architect gets; delivered once however often a build is continued."""
 _FIRST = f"{PURPOSE}1"
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S, _LOOK_FOR_READY_S = 1.0, 0.05
 
 
 class Swarm:
@@ -116,7 +116,7 @@ class Swarm:
             self._resume_workers()
             return self._outcome(self._serve())
         finally:
-            self._stop_watching()
+            self._ask_to_stop()
 
     def shell_of(self, agent: AgentLabel) -> Shell:
         """The line to an agent's machine.
@@ -184,7 +184,7 @@ class Swarm:
             if self._now() > self._limits.run_deadline:
                 self._abort_architect()
                 return "the build did not finish within its time limit"
-            self._roster.wait(_LOOK_EVERY_S)
+            self._roster.wait(_LOOK_EVERY_S if warmed else _LOOK_FOR_READY_S)
 
     def _abort_architect(self) -> None:
         vm = self._roster.view(ARCHITECT).vm
@@ -268,11 +268,14 @@ class Swarm:
             if settled and row.vm is not None and self._roster.watch(row.agent) is None:
                 self._watch(row.agent, row.vm, resumed=True)
 
-    def _stop_watching(self) -> None:
+    def _ask_to_stop(self) -> None:
         self._stopping.set()
         self._desk.close()
         for watch in self._roster.watches():
             watch.ask_to_stop()
+
+    def _stop_watching(self) -> None:
+        self._ask_to_stop()
         for watch in self._roster.watches():
             watch.stop()
 

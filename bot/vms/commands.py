@@ -22,7 +22,8 @@ def follow(path: str, offset: int) -> str:
 
     Exit status 9 means that the file is shorter than the offset. The process ends when its standard input does,
     which sshd closes with the channel: a silent `tail` would otherwise outlive it. Opening the file for writing
-    first makes overlayfs copy it up; a reader of the lower copy would never see it grow.
+    first makes overlayfs copy it up; a reader of the lower copy would never see it grow. There tail looks for itself
+    instead of being told, once a second unless `-s` says otherwise.
     """
     file = quote(path)
     script = (

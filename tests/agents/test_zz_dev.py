@@ -1,22 +1,11 @@
-import statistics
 import time
-
 from tests.agents.conftest import *
-
-
-def test_x(world, golden):
-    (vm,) = world.provider.branch(golden)
-    sh = world.connect(vm)
-    sh.run("touch /var/lib/swarm/x")
-    lat = []
-    sh.run(
-        "nohup bash -c 'for i in $(seq 20); do date +%s.%N >> /var/lib/swarm/x; sleep 0.237; done' >/dev/null 2>&1 &"
-    )
-    for c in sh.follow("/var/lib/swarm/x", 0, idle_s=1):
-        if c:
-            for l in c.split():
-                lat.append(time.time() - float(l))
-        if len(lat) >= 18:
-            break
-    print("latency", statistics.median(lat), max(lat))
-    world.provider.delete(vm)
+from tests.agents.test_swarm import turns, call, say, SPEC, AgentLabel
+def test_x(world, build):
+    world.model.scripts["a"]=turns([call("write", path="/root/workspace/SPEC.md", content=SPEC),call("bash",command="sleep 3")],[call("vers_swarm_spawn", count=2)],[call("vers_swarm_task",agentId="agent-1",task="@@w"),call("vers_swarm_task",agentId="agent-2",task="@@w")],[call("vers_swarm_wait")],[call("vers_swarm_collect")],[say("x")])
+    world.model.scripts["w"]=turns([call("bash", command="echo 1 > /root/workspace/a; sleep 1")],[say("x")])
+    run=world.new_run(); s=build(run); t=time.monotonic(); s.prepare(); print('prepare',time.monotonic()-t); 
+    wall=time.time()
+    o=s.build("@@a"); print('done', time.time()-wall)
+    w = s._roster.watches()[0]
+    for ran in w.progress.tool_runs: print(round(ran.started_s+w.clock_offset_s-wall,2), round(ran.ended_s-ran.started_s,2), ran.name)
