@@ -1,7 +1,6 @@
 """Nothing outlives its reason: machines whose build has ended, intents that never became one, orphans of a lost answer."""
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ class Reaper:
 
     def _is_over(self, row: VmRow) -> bool:
         if row.keep_until is not None:
-            return row.keep_until < self.now()
+            return False  # a preview: `pipeline.previews` knows when it ends, and what ends with it
         try:
             return self.runs.get(row.run).state.ended
         except NotFound:
@@ -67,13 +66,3 @@ class Reaper:
                 log.warning("machine %s carries our labels and belongs to no build: deleted", vm.id)
                 gone += self._delete_vm(vm.id)
         return gone
-
-    def run_forever(self, stop: threading.Event, every_s: float) -> None:
-        """Sweep at once and then every `every_s` seconds, until `stop`."""
-        while True:
-            try:
-                self.sweep()
-            except BotError as error:
-                log.warning("the sweep for leftovers ended early: %s", error)
-            if stop.wait(every_s):
-                return
