@@ -88,9 +88,17 @@ class GitHubApp:
     def login(self) -> str:
         """The App's own login, "{slug}[bot]": the author of our comments and commits."""
         if self._slug is None:
-            answer = self._request("GET", "/app", "reading the App", None)
-            self._slug = str(answer["slug"])
+            self._slug = str(self.about()["slug"])
         return f"{self._slug}[bot]"
+
+    def about(self) -> dict[str, Any]:
+        """The App as GitHub has it: slug, permissions {name: level}, events, installations_count (GET /app)."""
+        return dict(self._request("GET", "/app", "reading the App", None))
+
+    def hook_url(self) -> str:
+        """Where the App's webhooks go; empty if nowhere."""
+        answer = self._request("GET", "/app/hook/config", "reading the webhook's address", None)
+        return str(answer.get("url") or "")
 
     def token(self, repo: Repo) -> str:
         """A token for this repository alone, with the permissions of `PERMISSIONS`; from memory while it lives.
