@@ -15,6 +15,9 @@ help: ## this list
 demo: setup ## the main job on this machine: issue, swarm, pull request, live preview
 	@$(SUDO) $(BIN)/swarm-bot demo $(ARGS)
 
+dev: setup ## all stand-ins, web and worker on this machine, until Ctrl-C
+	@$(SUDO) $(BIN)/swarm-bot dev $(ARGS)
+
 doctor: setup ## what this machine and the configuration lack, and the cure
 	@$(SUDO) $(BIN)/swarm-bot doctor
 

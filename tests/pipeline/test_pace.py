@@ -41,7 +41,7 @@ def test_phases_and_ends_find_room() -> None:
     """Routine fills its share, phase changes theirs; what stays is for how builds ended, and then nothing more."""
     clock = TickingClock()
     pace = Pace(clock)
-    counted = {weight: 0 for weight in Weight}
+    counted = dict.fromkeys(Weight, 0)
     for weight in Weight:
         while pace.take(7, weight):
             counted[weight] += 1
