@@ -1,5 +1,6 @@
 """A small SSH server inside TLS that runs real commands on this machine: what a machine's front and sshd look like."""
 
+import contextlib
 import datetime as dt
 import os
 import socket
@@ -164,13 +165,13 @@ class _Server(paramiko.ServerInterface):
     @staticmethod
     def _stdin(channel: paramiko.Channel, ran: "subprocess.Popen[bytes]") -> None:
         assert ran.stdin
-        with ran.stdin:
-            try:
-                while data := channel.recv(65536):
-                    ran.stdin.write(data)
-                    ran.stdin.flush()
-            except OSError:
-                pass
+        with (
+            contextlib.suppress(OSError),
+            ran.stdin,
+        ):  # a program that ended breaks the pipe, at the latest on closing
+            while data := channel.recv(65536):
+                ran.stdin.write(data)
+                ran.stdin.flush()
 
     @staticmethod
     def _output(channel: paramiko.Channel, ran: "subprocess.Popen[bytes]") -> None:
