@@ -1,6 +1,5 @@
 """A small SSH server inside TLS that runs real commands on this machine: what a machine's front and sshd look like."""
 
-import contextlib
 import datetime as dt
 import os
 import socket
@@ -165,10 +164,7 @@ class _Server(paramiko.ServerInterface):
     @staticmethod
     def _stdin(channel: paramiko.Channel, ran: "subprocess.Popen[bytes]") -> None:
         assert ran.stdin
-        with (
-            contextlib.suppress(OSError),
-            ran.stdin,
-        ):  # a program that ended breaks the pipe, at the latest on closing
+        with suppress(OSError, EOFError, paramiko.SSHException), ran.stdin:  # cut, or the program ended first
             while data := channel.recv(65536):
                 ran.stdin.write(data)
                 ran.stdin.flush()
