@@ -1,6 +1,6 @@
 """What an agent can reach from its machine in a running build: two loopback ports, and nothing with another's bearer."""
 
-import json
+import shlex
 
 from bot.core.models import VmId
 from bot.vms.base import Shell
@@ -14,7 +14,7 @@ http://127.0.0.1:8899/v1/messages"""
 
 def _as_agent(shell: Shell, command: str, stdin: bytes = b"") -> str:
     done = shell.run(
-        f"runuser -u agent -- bash -c {json.dumps(command)}", stdin=stdin, check=False, timeout_s=60
+        f"runuser -u agent -- bash -c {shlex.quote(command)}", stdin=stdin, check=False, timeout_s=60
     )
     return done.text.strip()
 
@@ -45,7 +45,9 @@ def test_a_machine_reaches_two_ports_and_no_bearer_but_its_own_opens_one(walk: W
             assert "NONE" in _as_agent(client, "getent hosts registry.npmjs.org || echo NONE")
             address = walk.metadata(vms["architect"]).ip
             for target in (f"[{address}]:22", "192.0.2.1:80", "[2001:db8::1]:80"):
-                assert "DEAD" in _as_agent(client, f"curl -s -m 3 http://{target}/ || echo DEAD"), target
+                assert "DEAD" in _as_agent(
+                    client, f"curl -s --noproxy '*' -m 3 http://{target}/ || echo DEAD"
+                ), target
             listening = _as_agent(client, "ss -Hltn | awk '{print $4}'").split()
             assert {each.rsplit(":", 1)[1] for each in listening} == {"22", "8898", "8899"}
             proxy = _as_agent(
