@@ -10,7 +10,7 @@ from typing import Any
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
-from bot.core.errors import Declined, Permanent
+from bot.core.errors import BotError, Declined, Permanent
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -111,7 +111,11 @@ class Job:
             golden=facts["golden"],
             feedback=request.feedback,
         )
-        outcome = self._the_swarm().build(prompt)
+        try:
+            outcome = self._the_swarm().build(prompt)
+        except BotError:
+            self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
+            raise
         self._rooms.runs.keep(self._run, outcome=dump(outcome))
         if outcome.architect_state is not AgentState.DONE:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
@@ -212,6 +216,12 @@ class Job:
                 facts = self._facts
                 self._swarm = self._rooms.make_swarm(self._run, CommitId(facts["golden"]), facts["deadline"])
             return self._swarm
+
+    def _drop_swarm(self) -> None:
+        with self._lock:
+            swarm, self._swarm = self._swarm, None
+        if swarm is not None:
+            swarm.close()
 
     def _clean_machine(self) -> CleanMachine:
         with self._lock:
