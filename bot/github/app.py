@@ -122,9 +122,14 @@ class GitHubApp:
             self._tokens.pop((repo.installation_id, repo.id), None)
 
     def deliveries(self, limit: int = 100) -> list[HookDelivery]:
-        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries; at most 100)."""
-        path = f"/app/hook/deliveries?per_page={limit}"
-        return [delivery_of(each) for each in self._request("GET", path, "listing webhook deliveries", None)]
+        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries, by cursor)."""
+        found: list[HookDelivery] = []
+        path = f"/app/hook/deliveries?per_page={min(limit, 100)}"
+        while path and len(found) < limit:
+            answer = self._answer("GET", path, "listing webhook deliveries", None)
+            found += map(delivery_of, answer.json())
+            path = answer.links.get("next", {}).get("url", "")
+        return found[:limit]
 
     def redeliver(self, delivery_id: int) -> None:
         """Ask GitHub to send a webhook again, under the same guid. Possible for three days."""
@@ -154,12 +159,15 @@ class GitHubApp:
         return Token(str(answer["token"]), datetime.fromisoformat(answer["expires_at"]).timestamp())
 
     def _request(self, verb: str, path: str, doing: str, body: Any) -> Any:
+        return self._answer(verb, path, doing, body).json()
+
+    def _answer(self, verb: str, path: str, doing: str, body: Any) -> httpx.Response:
         """One call as the App itself. Minting is repeated as well: a token that nobody got is harmless."""
         for attempt in stamina.retry_context(on=self._patience.worth_another_try, **self._patience.waits):
             with attempt, translated(doing, Access.METADATA, self._now()):
                 answer = self._http.request(verb, path, json=body, headers=self._headers())
                 answer.raise_for_status()
-                return answer.json()
+                return answer
         raise Transient(doing)  # not reached: the last attempt raises
 
     def _headers(self) -> dict[str, str]:

@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 """A webhook that failed so often fails because of what it is, not because we were away."""
 
+LOOK_BACK = 1000
+"""Deliveries; a busy installation has fewer between two sweeps."""
+
 
 def run_every(stop: threading.Event, every_s: float, name: str, sweep: Callable[[], object]) -> None:
     """Do it at once and then every `every_s` seconds, in a thread of its own, until `stop`. Errors end one round."""
@@ -46,7 +49,7 @@ class MissedWebhooks:
 
     def sweep(self) -> int:
         """How many were asked for again. The answers come as ordinary webhooks, under their old ids."""
-        missed = self._missed(self.github.deliveries())
+        missed = self._missed(self.github.deliveries(LOOK_BACK))
         for each in missed:
             log.warning("webhook %s (%s.%s) was missed: asked for again", each.guid, each.event, each.action)
             self.github.redeliver(each.id)

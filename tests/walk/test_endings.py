@@ -1,8 +1,11 @@
 """The end of things, and webhooks that never came."""
 
+import contextlib
+
 import httpx
 
 from bot.cli import wiring
+from bot.core.errors import UserError
 from tests.waiting import wait_until
 from tests.walk.conftest import REPOSITORY, Walk
 
@@ -75,3 +78,31 @@ def test_suspended_in_the_middle_of_a_build(walk: Walk) -> None:
         wait_until(lambda: walk.machines() == 0, 30, "no machine is left")
     finally:
         _local(walk, f"installations/{installation}/unsuspend")
+
+
+def test_repositories_come_and_go(walk: Walk) -> None:
+    """A repository that the App gets has the label at once; one that is deleted takes its preview along."""
+    web = walk.world.github["web_url"]
+    order = {"full_name": "acme/fresh", "files": {"README.md": "# Fresh"}}
+    fresh = httpx.post(f"{web}/_local/repositories", json=order).raise_for_status().json()
+    _, run = walk.build("kiosk-clock.md")
+    assert run.state == "succeeded", run.reason
+    installation, alice = {"id": walk.installation()}, walk.github.call("GET", "/user")
+    label = "/repos/acme/fresh/labels/swarm-build"
+    with contextlib.suppress(UserError):
+        walk.github.call("DELETE", label)
+    came = {"action": "added", "repositories_added": [fresh], "repositories_removed": []}
+    walk.deliver("installation_repositories", {**came, "installation": installation, "sender": alice})
+
+    def labelled() -> bool:
+        with contextlib.suppress(UserError):
+            return bool(walk.github.call("GET", label))
+        return False
+
+    wait_until(labelled, 30, "the label is there")
+    arcade = walk.github.call("GET", f"/repos/{REPOSITORY}")
+    walk.deliver(
+        "repository",
+        {"action": "deleted", "repository": arcade, "installation": installation, "sender": alice},
+    )
+    wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")

@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +15,16 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 
 from bot.cli import identity
+from bot.cli.world import free_port
 from bot.core.errors import Permanent, UserError
 from bot.core.texts import Texts, default_loader
 from bot.github.app import GitHubApp
 from bot.local.github.server import Running, start
 from bot.pipeline.journal.credentials import Credentials
+from bot.serving import Serving
 from bot.settings import Settings
 from bot.web.setup import AppIdentity, SetUp, Vault, manifest_of, new_key
+from tests.walk.browser import CHROMIUM, chromium
 from tests.web.world import TEMPLATES, World, open_world
 
 PUBLIC_URL = "https://swarm.example"
@@ -39,10 +43,9 @@ def settings(hub: Running, tmp_path: Path) -> Settings:
     return Settings(database_url=f"sqlite:///{tmp_path}/journal.db", github_url=hub.base_url)
 
 
-@pytest.fixture
-def world(settings: Settings, hub: Running, tmp_path: Path) -> World:
+def unconfigured(settings: Settings, hub: Running, journal: Path, public_url: str = PUBLIC_URL) -> World:
     """A web process without an App."""
-    world = open_world(tmp_path / "journal.db", secret="")
+    world = open_world(journal, secret="")
     credentials = Credentials(world.engine, world.clock)
     world.set_up = SetUp(
         vault=lambda: identity.vault(settings, credentials),
@@ -50,12 +53,17 @@ def world(settings: Settings, hub: Running, tmp_path: Path) -> World:
         exchange=lambda code: identity.exchange(settings, code),
         texts=Texts(default_loader(TEMPLATES)),
         manifest=MANIFEST,
-        public_url=PUBLIC_URL,
+        public_url=public_url,
         site=hub.web_url,
         admin_token="let me in",
         store=True,
     )
     return world
+
+
+@pytest.fixture
+def world(settings: Settings, hub: Running, tmp_path: Path) -> World:
+    return unconfigured(settings, hub, tmp_path / "journal.db")
 
 
 def fields(page: str) -> dict[str, str]:
@@ -150,6 +158,27 @@ def test_a_code_that_github_does_not_know(world: World, hub: Running) -> None:
     answer = client.get(f"/setup/done?code=wrong&state={state}")
     assert answer.status_code == 400
     assert "once" in answer.text
+
+
+@pytest.mark.skipif(not shutil.which(CHROMIUM), reason="there is no chromium")
+def test_by_clicking(settings: Settings, hub: Running, tmp_path: Path) -> None:
+    """In a real browser, which obeys the page's policy: create, agree, install."""
+    port = free_port()
+    world = unconfigured(settings, hub, tmp_path / "journal.db", f"http://127.0.0.1:{port}")
+    serving = Serving(world.app(), name="web", port=port, threads=4)
+    try:
+        with chromium() as browser:
+            page = browser.new_page()
+            page.goto(f"{serving.url}/setup")
+            page.get_by_role("button", name="Create the App").click()
+            page.get_by_role("button", name="Create GitHub App").click()
+            page.wait_for_url(re.compile(r"/installations/new$"))
+            page.get_by_role("button", name="Install").first.click()
+            page.wait_for_url(re.compile(f"{re.escape(hub.web_url)}/[^/]+/[^/]+$"))
+    finally:
+        serving.stop()
+    found = identity.identity(settings, Credentials(world.engine, world.clock))
+    assert hub.world.store.installations.one(app_id=int(found.app_id))
 
 
 def test_the_browser_may_post_to_github_alone(world: World, hub: Running) -> None:
