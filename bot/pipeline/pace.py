@@ -21,7 +21,7 @@ class Weight(Enum):
     ROUTINE = 0.6
     PHASE = 0.9
     LAST = 1.0
-    """What stays: how a build ended."""
+    """How a build ended that could not say a word before. The others paid for it with their first."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,9 @@ class Pace:
     _written: dict[int, deque[float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, installation: int, weight: Weight, *, active: int = 1, last_at: float = 0.0) -> bool:
+    def take(
+        self, installation: int, weight: Weight, *, active: int = 1, last_at: float = 0.0, slots: int = 1
+    ) -> bool:
         """Whether this may be written now; if so, it counts.
 
         Args:
@@ -41,17 +43,18 @@ class Pace:
             weight: why it is to be written.
             active: builds that share the budget; a routine write waits so long that all of them together keep it.
             last_at: when this build wrote last, seconds since the epoch.
+            slots: how many writes it counts for.
         """
         with self._lock:
             now = self.now()
             written = self._written.setdefault(installation, deque())
             while written and written[0] <= now - HOUR_S:
                 written.popleft()
-            if len(written) >= self.per_hour * weight.value:
+            if len(written) + slots > self.per_hour * weight.value:
                 return False
             if weight is Weight.ROUTINE and now - last_at < self.routine_s(active):
                 return False
-            written.append(now)
+            written.extend([now] * slots)
             return True
 
     def routine_s(self, active: int) -> float:

@@ -81,8 +81,7 @@ class Reporter:
     def _write(self, weight: Weight) -> bool:
         """Bring the comment up to date, if the budget has room for it."""
         run = self.runs.get(self.run)
-        installation, active = run.request.repo.installation_id, self._active(run)
-        if not self.pace.take(installation, weight, active=active, last_at=self._edited_at):
+        if not self._may(run, weight):
             return False
         self._edited_at = self.now()
         marker = f"issue={run.request.issue}"
@@ -100,6 +99,16 @@ class Reporter:
         except BotError as error:
             log.warning("progress comment of build %s: %s", self.run, error)
         return True
+
+    def _may(self, run: Run, weight: Weight) -> bool:
+        """The first write pays for the last one too, so that no comment stays behind as "building"."""
+        installation, begun = run.request.repo.installation_id, bool(self._edited_at)
+        if weight is Weight.LAST:
+            return begun or self.pace.take(installation, weight)
+        slots = 1 if begun else 2
+        return self.pace.take(
+            installation, weight, active=self._active(run), last_at=self._edited_at, slots=slots
+        )
 
     def _active(self, run: Run) -> int:
         ours = run.request.repo.installation_id

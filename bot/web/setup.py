@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from cryptography.fernet import Fernet, InvalidToken
 from flask import Blueprint, Response, abort, make_response, redirect, request
@@ -158,7 +158,7 @@ def setup_pages(desk: SetUp) -> Blueprint:
             webhook_url=f"{desk.public_url}/webhook",
             permissions=tuple(sorted(desk.manifest["default_permissions"].items())),
             token=token,
-            local=any(each in desk.public_url for each in ("//127.", "//localhost", "//[::1]")),
+            local=_is_local(desk.public_url) and not _is_local(desk.site),
         )
         answer = make_response(desk.texts.render("web/setup.html.j2", page))
         answer.headers["Content-Security-Policy"] = (
@@ -217,6 +217,10 @@ def manifest_of(manifest: Mapping[str, Any], public_url: str) -> dict[str, Any]:
         "hook_attributes": {**manifest["hook_attributes"], "url": f"{public_url}/webhook"},
         "redirect_url": f"{public_url}/setup/done",
     }
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _admit(desk: SetUp, token: str) -> None:

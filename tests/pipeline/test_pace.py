@@ -37,6 +37,14 @@ def test_one_build_is_brisk() -> None:
     assert not pace.take(7, Weight.ROUTINE, last_at=1_000_000.0 - 10)
 
 
+def test_a_first_word_pays_for_the_last() -> None:
+    """With room for one write only, nobody begins what could not be finished."""
+    pace = Pace(TickingClock(), per_hour=10)
+    assert all(pace.take(7, Weight.PHASE, slots=2) for _ in range(4))
+    assert not pace.take(7, Weight.PHASE, slots=2)
+    assert pace.take(7, Weight.PHASE)
+
+
 def test_phases_and_ends_find_room() -> None:
     """Routine fills its share, phase changes theirs; what stays is for how builds ended, and then nothing more."""
     clock = TickingClock()

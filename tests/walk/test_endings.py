@@ -1,6 +1,7 @@
 """The end of things, and webhooks that never came."""
 
 import contextlib
+import time
 
 import httpx
 
@@ -106,3 +107,17 @@ def test_repositories_come_and_go(walk: Walk) -> None:
         {"action": "deleted", "repository": arcade, "installation": installation, "sender": alice},
     )
     wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
+
+
+def test_a_preview_whose_time_is_up(walk: Walk) -> None:
+    """Its machine's row says until when it lives: nothing else has to happen, and its address goes with it."""
+    _, run = walk.build("kiosk-clock.md")
+    assert run.state == "succeeded", run.reason
+    (kept,) = walk.stores.fleet.machines(run.id)
+    assert kept.vm
+    walk.stores.fleet.keep_vm(kept.vm, time.time() - 1)
+    walk.kill_worker()
+    walk.world.start_worker()  # it sweeps when it starts, and then every minute
+    wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
+    sha = run.result["published"]["commit_sha"]
+    wait_until(lambda: _deployment(walk, sha) == "inactive", 30, "the deployment is inactive")
