@@ -44,9 +44,15 @@ def service_checks(settings: Settings) -> list[Check]:
             required=True,
         )
     )
+    found = [database]
     if database.ok:
-        settings = configured(settings, wiring.stores(settings).credentials)
-    return [database, *map(_check, _questions(settings))]
+        try:
+            settings = configured(settings, wiring.stores(settings).credentials)
+        except BotError as error:
+            found.append(
+                Check("stored App", False, str(error), "set SETTINGS_KEY, or open /setup again", False)
+            )
+    return [*found, *map(_check, _questions(settings))]
 
 
 def _questions(settings: Settings) -> tuple[_Ask, ...]:

@@ -76,6 +76,7 @@ class Vault:
 
     def begin(self) -> str:
         """A state for one set-up, which `finish` accepts once."""
+        self._credentials.forget("state:", older_than_s=STATE_LIFE_S)
         state = secrets.token_urlsafe(32)
         self._credentials.put(_state(state), b"")
         return state

@@ -26,6 +26,12 @@ class Credentials:
             row = db.execute(query).first()
         return bytes(row.sealed) if row else None
 
+    def forget(self, prefix: str, *, older_than_s: float) -> None:
+        """Drop what nobody came back for."""
+        old = credentials.c.created_at <= self._now() - older_than_s
+        with translate(DATABASE_ERRORS, "clearing set-up states"), self._engine.begin() as db:
+            db.execute(delete(credentials).where(credentials.c.name.startswith(prefix), old))
+
     def take(self, name: str, *, younger_than_s: float) -> bool:
         """Use a name up: True for exactly one caller, and only while it is fresh."""
         fresh = credentials.c.created_at > self._now() - younger_than_s
