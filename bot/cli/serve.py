@@ -102,6 +102,7 @@ def serve_worker(settings: Settings) -> None:
             least=Permission(settings.writer_role),
             status_page=rooms.status_page,
             end_preview=previews.end_of_pull_request,
+            outdate_preview=previews.outdate,
         )
         steps = Steps()
         engine = Engine(settings.database_url, concurrent_builds=settings.concurrent_builds)

@@ -17,6 +17,7 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
 )
 from bot.core.models import BuildRequest, Repo, RunId
 
@@ -70,6 +71,8 @@ class Ask(StrEnum):
     CLOSE = "close"
     """The issue was closed."""
     END_PREVIEW = "end_preview"
+    OUTDATE = "outdate"
+    """A person pushed to the branch: the preview shows an older commit."""
     STATUS = "status"
     HELP = "help"
     UNKNOWN = "unknown"
@@ -95,6 +98,8 @@ class Concern:
     nearest: str = ""
     on_pull_request: bool = False
     """`number` is a pull request's; builds belong to issues."""
+    head_sha: str = ""
+    """For OUTDATE: where the branch stands now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,14 @@ class EndPreview:
 
     pull_request: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatePreview:
+    """Say that the pull request's preview shows an older commit than its head."""
+
+    pull_request: int
+    head_sha: str
 
 
 class Reply(StrEnum):
@@ -156,7 +169,7 @@ class Nothing:
     why: str
 
 
-Decision = StartBuild | CancelRun | EndPreview | Answer | Refuse | Nothing
+Decision = StartBuild | CancelRun | EndPreview | OutdatePreview | Answer | Refuse | Nothing
 
 
 # What an event asks -----------------------------------------------------------------------------------
@@ -184,6 +197,10 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
         case PullRequestClosed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
             ours = branch.startswith(BRANCH_PREFIX)
             return _concern(Ask.END_PREVIEW, repo, number, sender.login) if ours else None
+        case PullRequestPushed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
+            ours = branch.startswith(BRANCH_PREFIX)
+            ask = _concern(Ask.OUTDATE, repo, number, sender.login)
+            return replace(ask, head_sha=event.head_sha) if ours else None
         case CommentCreated():
             return _asked_in(event)
 
@@ -235,6 +252,7 @@ _RULES: Mapping[Ask, _Rule] = {
     Ask.WITHDRAW: _cancel("the label was removed", Nothing("no build of this issue is active")),
     Ask.CLOSE: _cancel("the issue was closed", Nothing("no build of this issue is active")),
     Ask.END_PREVIEW: lambda concern, _active: EndPreview(concern.number, "the pull request was closed"),
+    Ask.OUTDATE: lambda concern, _active: OutdatePreview(concern.number, concern.head_sha),
     Ask.STATUS: lambda _concern, active: Answer(Reply.STATUS, run=active),
     Ask.HELP: lambda _concern, _active: Answer(Reply.HELP),
     Ask.UNKNOWN: lambda concern, _active: Answer(
@@ -279,4 +297,5 @@ def request_of(event: IssueLabeled | CommentCreated, decision: StartBuild, deliv
         delivery=delivery,
         insist=decision.insist,
         feedback=decision.feedback,
+        requested_by_id=event.sender.id,
     )

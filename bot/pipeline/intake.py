@@ -10,7 +10,17 @@ from bot.core.codec import load
 from bot.core.errors import BotError, Transient
 from bot.core.events import CommentCreated, Event, IssueLabeled
 from bot.core.models import Repo, RunId
-from bot.core.policy import Answer, CancelRun, Concern, EndPreview, Nothing, Permission, Refuse, StartBuild
+from bot.core.policy import (
+    Answer,
+    CancelRun,
+    Concern,
+    EndPreview,
+    Nothing,
+    OutdatePreview,
+    Permission,
+    Refuse,
+    StartBuild,
+)
 from bot.core.texts import Texts
 from bot.core.views import answer_view, refusal_view
 from bot.github.app import GitHubApp
@@ -41,6 +51,8 @@ class Intake:
     status_page: Callable[[RunId], str]
     end_preview: Callable[[Repo, int, str], None]
     """Take the preview of a pull request away: repository, number, reason."""
+    outdate_preview: Callable[[Repo, int, str, str], None]
+    """Say that the preview of a pull request is old: repository, number, new head, who pushed it."""
 
     def handle(self, delivery: str) -> str:
         """Do what a stored delivery asks for; what was done, for the log. Doing it twice changes nothing more.
@@ -83,7 +95,7 @@ class Intake:
             log.warning("permission of %s: %s; taken as none", concern.sender, error)
             return Permission.NONE
 
-    def _carry_out(
+    def _carry_out(  # noqa: PLR0911 - one case per decision
         self, decision: policy.Decision, event: Event, concern: Concern, repository: Repository, delivery: str
     ) -> str:
         match decision:
@@ -96,6 +108,9 @@ class Intake:
             case EndPreview(pull_request=number, reason=reason):
                 self.end_preview(concern.repo, number, reason)
                 return f"preview of #{number} ended: {reason}"
+            case OutdatePreview(pull_request=number, head_sha=sha):
+                self.outdate_preview(concern.repo, number, sha, concern.sender)
+                return f"the branch of #{number} was moved to {sha[:9]}"
             case Refuse(why=why):
                 body = self.texts.render("github/refusal.md.j2", refusal_view(concern.sender, why))
                 repository.say(concern.number, body, f"refusal={delivery}")
