@@ -11,7 +11,7 @@ from typing import Any
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
-from bot.core.errors import BotError, Declined, Permanent
+from bot.core.errors import BotError, Declined, Permanent, UserError
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -114,7 +114,6 @@ class Job:
         self._clean_machine().branch_ahead(self._background)
         facts, request, workspace = self._facts, self._record.request, self._the_workspace()
         start = workspace.start()
-        origin, base = load(Base, facts["start"]), load(Base, facts["base"])
         if workspace.not_placed:
             self._rooms.runs.record(
                 self._run,
@@ -128,7 +127,7 @@ class Job:
             golden=facts["golden"],
             feedback=request.feedback,
             start=start,
-            branch="" if origin == base else origin.branch,
+            branch=branch_of(request.issue) if self._continues else "",
             target=self._target,
         )
         outcome = self._the_swarm().build(prompt, start)
@@ -141,6 +140,8 @@ class Job:
         shell = self._the_swarm().shell_of(ARCHITECT)
         tar = shell.read_tree("/root/workspace", exclude=artifacts.exclude_patterns())
         made = self._the_workspace().difference(tar)
+        if not (made.files or made.deleted or self._continues):
+            raise UserError("The agents changed nothing, so there is nothing to open a pull request with.")
         whole = self._the_workspace().whole(made.files, made.deleted)
         artifacts.require(whole, self._brief.kind, self._target)
         self._rooms.results.store(self._run, made.files)
@@ -248,6 +249,11 @@ class Job:
     def _target(self) -> str:
         """The folder that the build is kept in; empty for the whole repository."""
         return str(self._facts.get("target", ""))
+
+    @property
+    def _continues(self) -> bool:
+        """Whether the build goes on from what is on the issue's branch."""
+        return bool(self._facts["start"] != self._facts["base"])
 
     def _the_workspace(self) -> Workspace:
         with self._lock:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from bot.core import artifacts
 from bot.core.artifacts import Inspection
-from bot.core.errors import UserError
 from bot.core.models import Artifact, LeftOut
 from bot.core.tree import DELETIONS, EVIDENCE, Start, asked_deletions, claims, overlaid, placeable
 from bot.github.client import Repository
@@ -72,14 +71,11 @@ class Workspace:
 
         Raises:
             Permanent: the tar is damaged.
-            UserError: it changes nothing.
         """
         listing = self.start().listing
         found: Inspection = artifacts.inspect(tar, base=listing, target=self._target)
         kept = [file.path for file in found.files]
         deleted, stay = asked_deletions(found.notes.get(DELETIONS, ""), listing, kept, self._target)
-        if not found.files and not deleted:
-            raise UserError("The agents changed nothing, so there is nothing to open a pull request with.")
         shown = claims(found.notes.get(EVIDENCE, ""))
         return Difference(found.files, deleted, (*found.left_out, *stay), shown)
 
