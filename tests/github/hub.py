@@ -35,7 +35,9 @@ class Hub:
 
     # The App
 
-    def repository(self, patience: Patience = QUICK, *, of: Repo | None = None) -> Repository:
+    def repository(
+        self, patience: Patience = QUICK, *, of: Repo | None = None, timeout_s: float = 60.0
+    ) -> Repository:
         """Our client, as a fresh process would make it."""
         app = GitHubApp(
             api_url=self.server.base_url,
@@ -43,6 +45,7 @@ class Hub:
             private_key_pem=self.server.private_key_file.read_text(),
             slug=self.server.app_slug,
             patience=patience,
+            timeout_s=timeout_s,
         )
         repository = app.repository(of or self.repo)
         self.open += [app, repository]
@@ -110,6 +113,11 @@ class Hub:
     def fault(self, **fault: Any) -> None:
         """Let a later call fail; see `bot.local.github.faults.Fault`."""
         self.http.post(f"{self.server.web_url}/_local/faults", json=fault).raise_for_status()
+
+    def faults_left(self) -> list[str]:
+        """Paths of faults that no call has met."""
+        found = self.http.get(f"{self.server.web_url}/_local/faults").raise_for_status().json()
+        return [each["path_regex"] for each in found]
 
     def calm(self) -> None:
         """No more faults."""

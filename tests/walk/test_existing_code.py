@@ -61,7 +61,11 @@ def test_a_feature_for_existing_code_and_a_rebuild_on_a_persons_work(walk: Walk)
     (remark,) = wait_until(lambda: shelf.comments(int(str(pull["number"]))), 30, "the preview is called old")
     assert commit[:9] in str(remark["body"])
     deployment = f"{where}/deployments/{run.result['published']['deployment_id']}/statuses"
-    assert person[:9] in shelf.github.call("GET", deployment)[0]["description"]
+    wait_until(
+        lambda: person[:9] in shelf.github.call("GET", deployment)[0]["description"],
+        10,
+        "the deployment says so, too",
+    )
 
     shelf.person("wendy").comment(shelf.repository, number, "/swarm rebuild please")
     again = shelf.ended(_second(shelf, number, run.id))
