@@ -38,7 +38,7 @@ TAR_ERRORS: TranslationTable = {
 class Limits:
     """What a pull request may carry, and how many rows are shown of what it does not."""
 
-    max_files: int = 2000
+    max_files: int = 2500
     max_file_bytes: int = 1 << 20
     max_total_bytes: int = 20 << 20
     max_rows: int = 200

@@ -274,3 +274,23 @@ def test_the_message_is_read_back() -> None:
     publication = Publication(RunId("ab"), 1, "x", base, (), "t", "b", "Build\n\nmore\n")
     commit = Commit("c" * 40, message_of(publication), "swarm[bot]", "GitHub", "b" * 40, ())
     assert run_of(commit, "swarm[bot]") == "ab"
+
+
+def test_a_large_result_stays_within_githubs_limits(hub: Hub) -> None:
+    """2,000 generated text files and 50 binaries: all there, in few calls, never more than 80 creating ones a minute."""
+    texts = [
+        Artifact(f"src/{number // 50}/{number}.txt", f"{number}\n".encode() * 100) for number in range(2000)
+    ]
+    binaries = [
+        Artifact(f"img/{number}.png", b"\x89PNG\0" + number.to_bytes(2, "big")) for number in range(50)
+    ]
+    repository = hub.repository()
+    pauses: list[float] = []
+    repository._pause = pauses.append
+    publication = build(hub, hub.open_issue(), files=[*texts, *binaries])
+    done = publish(repository, publication)
+    assert len([each for each in hub.tree(done.commit_sha) if each["type"] == "blob"]) == 2051
+    assert hub.content(done.commit_sha, "img/49.png") == binaries[49].content
+    creating = 50 + 21 + 5  # blobs; trees; commit, ref, check or pull request, deployment and its status
+    assert repository.requests <= creating + 15
+    assert (len(pauses), sum(pauses)) == (10, pytest.approx(8.0)), "blobs beyond the first 40 are slowed down"
