@@ -130,7 +130,11 @@ class Job:
             branch=branch_of(request.issue) if self._continues else "",
             target=self._target,
         )
-        outcome = self._the_swarm().build(prompt, start)
+        try:
+            outcome = self._the_swarm().build(prompt, start)
+        except BotError:
+            self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
+            raise
         self._rooms.runs.keep(self._run, outcome=dump(outcome))
         if outcome.architect_state is not AgentState.DONE:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
@@ -271,6 +275,12 @@ class Job:
                 facts = self._facts
                 self._swarm = self._rooms.make_swarm(self._run, CommitId(facts["golden"]), facts["deadline"])
             return self._swarm
+
+    def _drop_swarm(self) -> None:
+        with self._lock:
+            swarm, self._swarm = self._swarm, None
+        if swarm is not None:
+            swarm.close()
 
     def _clean_machine(self) -> CleanMachine:
         with self._lock:
