@@ -9,6 +9,7 @@
 Everything of the app runs as user `agent` with the environment that a login shell of that user has.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -41,10 +42,8 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
 
 def end_group(leader: int) -> None:
     """Whatever a command left running would be in the way of the app."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, 9)
-    except ProcessLookupError:
-        pass
 
 
 def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
