@@ -21,6 +21,8 @@ from bot.core.tree import NOTES_FOLDER, Listing, blob_sha, outside
 SPEC_FILE = "SPEC.md"
 PROCFILE = "Procfile"
 EXECUTABLE, PLAIN = 0o100755, 0o100644
+MORE = "…"
+"""Stands in place of a path for rows that are not shown."""
 MAX_NOTES, MAX_NOTE_BYTES = 10, 64 << 10
 
 TAR_ERRORS: TranslationTable = {
@@ -159,7 +161,7 @@ class _Judging:
         rows = [LeftOut(path, reason) for path, reason in sorted(self._rows.items())]
         more = len(rows) - self._limits.max_rows
         if more > 0:
-            rows[self._limits.max_rows :] = [LeftOut("…", f"{more:,} more")]
+            rows[self._limits.max_rows :] = [LeftOut(MORE, f"{more:,} more")]
         return Inspection(
             tuple(file for _, file in sorted(self._files.items())), tuple(rows), dict(self._notes)
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.agents.outcome import SwarmOutcome
+from bot.core.artifacts import MORE
 from bot.core.authorship import ARCHITECT, Authors, Tool, authors
 from bot.core.codec import load
 from bot.core.models import Artifact, Evidence, LeftOut, Published, RunId, RunState
@@ -94,7 +95,9 @@ def pull_request(rooms: Rooms, run: RunId, whole: list[Artifact]) -> Told:
             conclusion=_conclusion(evidence, left_out),
             details_url=rooms.status_page(run),
             actions=[REBUILD],
-            annotations=[Annotation(each.path, f"Left out: {each.reason}") for each in left_out],
+            annotations=[
+                Annotation(each.path, f"Left out: {each.reason}") for each in left_out if each.path != MORE
+            ],
         ),
     )
 
