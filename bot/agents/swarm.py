@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from bot.agents import rpc
 from bot.agents.bench import Bench
 from bot.agents.calls import CallDesk, succeeded
+from bot.agents.collect import pack
 from bot.agents.daemon import START, Daemon, Identity, PiGone
-from bot.agents.lines import Lines
+from bot.agents.lines import WORKSPACE, Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
 from bot.agents.roster import ARCHITECT, Roster
@@ -21,6 +22,7 @@ from bot.agents.watch import Watch, WatchLimits
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.texts import Texts
+from bot.core.tree import NOTHING, Start
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
@@ -66,6 +68,8 @@ class Swarm:
         self._stopping = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
+        self._start = NOTHING
+        self._seeded: set[VmId] = set()
         self._machines = Machines(
             run, golden=golden, deployment=limits.deployment, provider=provider, connect=connect,
             fleet=fleet, lines=lines, now=now,
@@ -78,7 +82,7 @@ class Swarm:
         )  # fmt: skip
         self._tools = Tools(
             fleet=fleet, roster=self._roster, machines=self._machines, spawning=spawning, texts=texts,
-            now=now, stopping=self._stopping,
+            now=now, stopping=self._stopping, start=lambda: self._start,
         )  # fmt: skip
         self._desk = CallDesk(
             run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._daemon
@@ -102,13 +106,18 @@ class Swarm:
         if not workers:
             self._bench.fill(min(self._limits.warm_workers, self._limits.max_agents - 1))
 
-    def build(self, prompt: str) -> SwarmOutcome:
+    def build(self, prompt: str, start: Start = NOTHING) -> SwarmOutcome:
         """Start the architect on its prompt and serve the swarm until it settles. Idempotent across restarts.
+
+        Args:
+            prompt: the architect's.
+            start: what lies in every agent's workspace before it begins.
 
         Raises:
             Cancelled: the build was asked to stop.
             BotError: the architect could not be started.
         """
+        self._start = start
         self.prepare()
         try:
             self._runs.check_cancelled(self._run)
@@ -199,7 +208,15 @@ class Swarm:
     def _daemon(self, vm: VmId) -> Daemon:
         return Daemon(self._machines.shell(vm))
 
+    def _seed(self, vm: VmId) -> None:
+        """Place what the build starts from. Before pi starts, which reads the repository's instructions as it does."""
+        if vm not in self._seeded and self._start.files:
+            packed = pack({file.path: file for file in self._start.files}, self._now())
+            self._machines.shell(vm).write_tree(WORKSPACE, packed, owner="agent")
+            self._seeded.add(vm)
+
     def _start_pi(self, vm: VmId) -> None:
+        self._seed(vm)
         daemon = self._daemon(vm)
         daemon.start(model=self._limits.model, thinking=self._limits.thinking)
         daemon.wait_ready()
@@ -212,6 +229,7 @@ class Swarm:
         row = self._roster.row(label)
         resumed = row is not None and row.pi_start == START
         if not resumed:
+            self._seed(vm)
             bearer = self._new_secret()
             digest = hashlib.sha256(bearer.encode()).hexdigest()
             self._fleet.update_agent(self._run, label, vm=vm, bearer_sha256=digest)

@@ -16,6 +16,7 @@ from bot.core.artifacts import Inspection, exclude_patterns, inspect
 from bot.core.errors import BotError, Cancelled, Permanent, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView, Role
 from bot.core.texts import Texts
+from bot.core.tree import Start, blob_sha
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
 RESULT_LIMIT_BYTES = 50_000
@@ -45,6 +46,7 @@ class Tools:
         texts: Texts,
         now: Callable[[], float],
         stopping: threading.Event,
+        start: Callable[[], Start],
     ) -> None:
         self._fleet = fleet
         self._roster = roster
@@ -53,6 +55,7 @@ class Tools:
         self._texts = texts
         self._now = now
         self._stopping = stopping
+        self._start = start
         self._told: set[AgentLabel] = set()
         self._tools: Mapping[str, Callable[[ToolCall], str]] = {
             "vers_swarm_spawn": spawning.execute,
@@ -190,6 +193,12 @@ class Tools:
         if merged.files:
             packed = collect.pack(merged.files, self._now())
             self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
+            self._roster.brought(
+                {
+                    label: {path: blob_sha(merged.files[path].content) for path in paths}
+                    for label, paths in merged.by_worker.items()
+                }
+            )
         troubles += [
             f"{view.label} is still {view.state}: it may change its files."
             for view in self._roster.views(labels)
@@ -202,7 +211,8 @@ class Tools:
         try:
             if vm is None:
                 raise Permanent("it has no machine")
-            return inspect(self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns()))
+            tar = self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns())
+            return inspect(tar, base=self._start().listing)
         except Cancelled:
             raise
         except BotError as error:

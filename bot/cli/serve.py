@@ -108,6 +108,7 @@ def serve_worker(settings: Settings) -> None:
             least=Permission(settings.writer_role),
             status_page=rooms.status_page,
             lifecycle=Lifecycle(rooms, previews, settings.trigger_label),
+            outdate_preview=previews.outdate,
         )
         steps = Steps()
         engine = Engine(settings.database_url, concurrent_builds=settings.concurrent_builds)

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     ISSUE_CLOSED = "issue_closed"
     COMMENT_CREATED = "comment_created"
     PULL_REQUEST_CLOSED = "pull_request_closed"
+    PULL_REQUEST_PUSHED = "pull_request_pushed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Sender:
 
     login: str
     type: str
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,25 @@ class PullRequestClosed:
     kind: Literal[EventKind.PULL_REQUEST_CLOSED] = EventKind.PULL_REQUEST_CLOSED
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequestPushed:
+    """Someone moved the head of a pull request to another commit."""
+
+    repo: Repo
+    pull_request: int
+    head_branch: str
+    head_sha: str
+    sender: Sender
+    kind: Literal[EventKind.PULL_REQUEST_PUSHED] = EventKind.PULL_REQUEST_PUSHED
+
+
 Event = Annotated[
     IssueLabeled
     | IssueUnlabeled
     | IssueClosed
     | CommentCreated
     | PullRequestClosed
+    | PullRequestPushed
     | RepositoriesAdded
     | RepositoriesGone
     | InstallationGone,
@@ -189,6 +204,7 @@ def _object(payload: bytes) -> Mapping[str, Any]:
 class _User(BaseModel):
     login: str
     type: str = "User"
+    id: StrictInt = 0
 
 
 class _Repository(BaseModel):
@@ -214,7 +230,7 @@ class _Frame(BaseModel):
 
     @property
     def by(self) -> Sender:
-        return Sender(self.sender.login, self.sender.type)
+        return Sender(self.sender.login, self.sender.type, self.sender.id)
 
 
 class _Issue(BaseModel):
@@ -250,6 +266,7 @@ class _Comment(BaseModel):
 
 class _Head(BaseModel):
     ref: str
+    sha: str = ""
 
 
 class _PullRequest(BaseModel):
@@ -307,10 +324,16 @@ def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -
     return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
 
 
+def _pull_request_pushed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = _PullRequestOnly.model_validate(body).pull_request
+    return PullRequestPushed(frame.repo, seen.number, seen.head.ref, seen.head.sha, frame.by)
+
+
 _READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignored]] = {
     "issues.labeled": _labeled,
     "issues.unlabeled": _unlabeled,
     "issues.closed": _closed,
     "issue_comment.created": _commented,
     "pull_request.closed": _pull_request_closed,
+    "pull_request.synchronize": _pull_request_pushed,
 }

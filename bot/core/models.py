@@ -109,6 +109,8 @@ class BuildRequest:
     """Build even if the brief says that the issue does not suit a swarm (`/swarm build`)."""
     feedback: str = ""
     """What the person wrote after the command, if anything."""
+    requested_by_id: int = 0
+    """The sender's numeric id, for the commit's co-author; 0 if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,17 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTests:
+    """The result's own tests, run on the clean machine before anything was started."""
+
+    command: str
+    exit_status: int
+    output: str = ""
+    """Last lines."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What happened when the collected files were started once more on a clean machine."""
 
@@ -224,6 +237,13 @@ class Evidence:
     """RFC 3339."""
     install_seconds: float = 0.0
     start_seconds: float = 0.0
+    tests: OwnTests | None = None
+    """None if the files have no tests that we know how to run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it works and no test says otherwise."""
+        return self.ok and (self.tests is None or self.tests.exit_status == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +256,4 @@ class Published:
     pull_request_url: str
     draft: bool
     deployment_id: int | None = None
+    check_id: int | None = None

@@ -17,6 +17,7 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
 )
 from bot.core.models import BuildRequest, Repo, RunId
 
@@ -70,6 +71,8 @@ class Ask(StrEnum):
     CLOSE = "close"
     """The issue was closed."""
     END_PREVIEW = "end_preview"
+    OUTDATE = "outdate"
+    """A person pushed to the branch: the preview shows an older commit."""
     STATUS = "status"
     HELP = "help"
     UNKNOWN = "unknown"
@@ -95,6 +98,8 @@ class Concern:
     nearest: str = ""
     on_pull_request: bool = False
     """`number` is a pull request's; builds belong to issues."""
+    head_sha: str = ""
+    """For OUTDATE: where the branch stands now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,14 @@ class EndPullRequest:
 
     pull_request: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutdatePreview:
+    """Say that the pull request's preview shows an older commit than its head."""
+
+    pull_request: int
+    head_sha: str
 
 
 class Reply(StrEnum):
@@ -164,7 +177,7 @@ class Nothing:
     why: str
 
 
-Decision = StartBuild | CancelRun | EndIssue | EndPullRequest | Answer | Refuse | Nothing
+Decision = StartBuild | CancelRun | EndIssue | EndPullRequest | OutdatePreview | Answer | Refuse | Nothing
 
 
 # What an event asks -----------------------------------------------------------------------------------
@@ -178,7 +191,7 @@ _OF_COMMAND: Mapping[Command, Ask] = {
 }
 
 
-def concerns(event: Event, trigger_label: str) -> Concern | None:
+def concerns(event: Event, trigger_label: str) -> Concern | None:  # noqa: PLR0911  # a case per event
     """What an event asks of us; None if nothing. GitHub's labels are the same in every letter case."""
     match event:
         case IssueLabeled(repo=repo, issue=issue, label=label, sender=sender):
@@ -192,6 +205,10 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
         case PullRequestClosed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
             ours = branch.startswith(BRANCH_PREFIX)
             return _concern(Ask.END_PREVIEW, repo, number, sender.login) if ours else None
+        case PullRequestPushed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
+            ours = branch.startswith(BRANCH_PREFIX)
+            ask = _concern(Ask.OUTDATE, repo, number, sender.login)
+            return replace(ask, head_sha=event.head_sha) if ours else None
         case CommentCreated():
             return _asked_in(event)
         case _:
@@ -251,6 +268,7 @@ _RULES: Mapping[Ask, _Rule] = {
     Ask.WITHDRAW: _end_issue("the label was removed"),
     Ask.CLOSE: _end_issue("the issue was closed"),
     Ask.END_PREVIEW: lambda concern, _active: EndPullRequest(concern.number, "the pull request was closed"),
+    Ask.OUTDATE: lambda concern, _active: OutdatePreview(concern.number, concern.head_sha),
     Ask.STATUS: lambda _concern, active: Answer(Reply.STATUS, run=active),
     Ask.HELP: lambda _concern, _active: Answer(Reply.HELP),
     Ask.UNKNOWN: lambda concern, _active: Answer(
@@ -295,4 +313,5 @@ def request_of(event: IssueLabeled | CommentCreated, decision: StartBuild, deliv
         delivery=delivery,
         insist=decision.insist,
         feedback=decision.feedback,
+        requested_by_id=event.sender.id,
     )

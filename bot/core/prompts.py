@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 from bot.core.models import Component
+from bot.core.tree import DELETIONS, EVIDENCE
+
+EXISTING_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,14 @@ class ArchitectPrompt:
     golden: str
     """The snapshot that workers start from."""
     workspace: str
+    existing: tuple[str, ...] = ()
+    """Paths of the repository's files in the workspace; the first of them, if there are many."""
+    more_existing: int = 0
+    unseen: int = 0
+    """Files of the repository that were not placed."""
+    branch: str = ""
+    """Where an earlier build of the issue, and what people did with it, already is; the workspace is that."""
+    target: str = ""
+    """The folder that the build is kept in; empty for the whole repository."""
+    deletions: str = DELETIONS
+    evidence: str = EVIDENCE

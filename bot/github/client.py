@@ -16,6 +16,7 @@ from bot.core.models import Artifact, Repo
 from bot.core.policy import Permission, permission_of
 from bot.github.bodies import cut, marked, tag
 from bot.github.commits import CommitWriter
+from bot.github.contents import Contents
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
 from bot.github.values import (
@@ -25,6 +26,7 @@ from bot.github.values import (
     DeploymentState,
     Issue,
     PullRequest,
+    commit_in,
     commit_of,
     issue_of,
 )
@@ -189,8 +191,36 @@ class Repository:
             f"reading the commit {sha[:9]}", Access.CONTENTS, lambda repo: commit_of(repo.get_git_commit(sha))
         )
 
-    def commit(self, files: Sequence[Artifact], *, parent_sha: str, base_tree: str, message: str) -> str:
+    @property
+    def contents(self) -> Contents:
+        """What is in the repository."""
+        return Contents(self._door, self._path)
+
+    def commits_between(self, base: str, head: str) -> tuple[Commit, ...]:
+        """Commits that `head` reaches and `base` does not, oldest first; the first 100."""
+        path = f"{self._path}/compare/{base}...{head}?per_page=100"
+        answer = self._door.again(
+            "comparing two commits", Access.CONTENTS, lambda repo: json_call(repo, "GET", path)
+        )
+        return tuple(commit_in(each) for each in answer["commits"])
+
+    def commit(
+        self,
+        files: Sequence[Artifact],
+        *,
+        deleted: Sequence[str] = (),
+        parent_sha: str,
+        base_tree: str,
+        message: str,
+    ) -> str:
         """Make a commit that no branch points to yet: `files` laid over `base_tree`, on top of `parent_sha`.
+
+        Args:
+            files: new and changed ones.
+            deleted: paths that `base_tree` has and the commit does not.
+            parent_sha: the commit below.
+            base_tree: sha of the tree to start from.
+            message: whole, trailers included.
 
         Returns:
             Its sha.
@@ -199,7 +229,9 @@ class Repository:
             Conflict: GitHub refuses a file; the message names it.
         """
         writer = CommitWriter(self._door, self._path, self._pause)
-        return writer.write(files, parent_sha=parent_sha, base_tree=base_tree, message=message)
+        return writer.write(
+            files, deleted=deleted, parent_sha=parent_sha, base_tree=base_tree, message=message
+        )
 
     def ensure_branch(self, name: str, sha: str, *, only_from: Collection[str] = ()) -> None:
         """Let a branch stand at a commit: made if missing, moved forward if it stands at one of `only_from`.
@@ -329,7 +361,7 @@ class Repository:
 
     # Check runs ----------------------------------------------------------------------------------------
 
-    def ensure_check(self, sha: str, name: str, external_id: str) -> int:
+    def ensure_check(self, sha: str, name: str, external_id: str, *, details_url: str = "") -> int:
         """The check run of this name and id on a commit; made (in progress) if there is none."""
 
         def look(repo: GhRepository) -> int | None:
@@ -337,17 +369,29 @@ class Repository:
             return next((run.id for run in runs if run.external_id == external_id), None)
 
         def make(repo: GhRepository) -> int:
-            return repo.create_check_run(name, sha, external_id=external_id, status="in_progress").id
+            body = {"name": name, "head_sha": sha, "external_id": external_id, "status": "in_progress"}
+            if details_url:
+                body["details_url"] = details_url
+            return int(json_call(repo, "POST", f"{self._path}/check-runs", body)["id"])
 
         return self._door.ensure(f"creating the check {name}", Access.CHECKS, look, make)
 
     def update_check(self, check_id: int, report: CheckReport) -> None:
-        """Show a report on a check run; with a conclusion it is completed."""
+        """Show a report on a check run; with a conclusion it is completed.
+
+        One that is completed stays as it is: GitHub would append the annotations once more.
+        """
         body = report.body()
         path = f"{self._path}/check-runs/{check_id}"
-        self._door.again(
-            "updating the check", Access.CHECKS, lambda repo: json_call(repo, "PATCH", path, body)
-        )
+
+        def look(repo: GhRepository) -> bool | None:
+            return True if json_call(repo, "GET", path)["status"] == "completed" else None
+
+        def make(repo: GhRepository) -> bool:
+            json_call(repo, "PATCH", path, body)
+            return True
+
+        self._door.ensure("updating the check", Access.CHECKS, look, make)
 
     @property
     def _path(self) -> str:

@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError, model
 
 from bot.core.errors import Permanent, Transient, TranslationTable, translate
 from bot.core.models import AgentLabel, AppKind, Brief, BuildRequest, Component, RunId, Tokens
-from bot.core.prompts import ArchitectPrompt, BriefPrompt, IssuePrompt
+from bot.core.paths import shown
+from bot.core.prompts import EXISTING_SHOWN, ArchitectPrompt, BriefPrompt, IssuePrompt
 from bot.core.texts import Texts
+from bot.core.tree import NOTHING, Start
 from bot.core.usage import charge, price, worst_price
 from bot.core.visible import visible_line, visible_text
 from bot.gateway.accounts import Accounts
@@ -274,7 +276,16 @@ def fallback(request: BuildRequest) -> Brief:
     )
 
 
-def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str = "") -> str:
+def architect_prompt(
+    brief: Brief,
+    *,
+    texts: Texts,
+    golden: str,
+    feedback: str = "",
+    start: Start = NOTHING,
+    branch: str = "",
+    target: str = "",
+) -> str:
     """The prompt that drives a build. It carries no secret.
 
     Args:
@@ -282,7 +293,11 @@ def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str =
         texts: renders it.
         golden: the snapshot that workers start from.
         feedback: what a maintainer wrote after `/swarm rebuild`.
+        start: what lies in the workspace already.
+        branch: where that comes from if it is an earlier build's branch; "" for the repository's own.
+        target: the folder that the build is kept in, or "".
     """
+    placed = [shown(file.path) for file in start.files]
     view = ArchitectPrompt(
         title=brief.title,
         goal=brief.goal,
@@ -294,5 +309,10 @@ def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str =
         feedback=visible_text(feedback),
         golden=golden,
         workspace=WORKSPACE,
+        existing=tuple(placed[:EXISTING_SHOWN]),
+        more_existing=max(0, len(placed) - EXISTING_SHOWN),
+        unseen=len(start.listing) - len(placed),
+        branch=branch,
+        target=target,
     )
     return texts.render("prompts/architect.md.j2", view)

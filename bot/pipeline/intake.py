@@ -10,7 +10,7 @@ from bot.core.codec import load
 from bot.core.errors import BotError, Transient
 from bot.core.events import CommentCreated, Event, IssueLabeled, PullRequestClosed
 from bot.core.installations import InstallationEvent
-from bot.core.models import RunId
+from bot.core.models import Repo, RunId
 from bot.core.policy import (
     Answer,
     CancelRun,
@@ -18,6 +18,7 @@ from bot.core.policy import (
     EndIssue,
     EndPullRequest,
     Nothing,
+    OutdatePreview,
     Permission,
     Refuse,
     StartBuild,
@@ -52,6 +53,8 @@ class Intake:
     least: Permission
     status_page: Callable[[RunId], str]
     lifecycle: Lifecycle
+    outdate_preview: Callable[[Repo, int, str, str], None]
+    """Say that the preview of a pull request is old: repository, number, new head, who pushed it."""
 
     def handle(self, delivery: str) -> str:
         """Do what a stored delivery asks for; what was done, for the log. Doing it twice changes nothing more.
@@ -98,7 +101,7 @@ class Intake:
             log.warning("permission of %s: %s; taken as none", concern.sender, error)
             return Permission.NONE
 
-    def _carry_out(
+    def _carry_out(  # noqa: PLR0911 - one case per decision
         self, decision: policy.Decision, event: Event, concern: Concern, repository: Repository, delivery: str
     ) -> str:
         match decision:
@@ -110,6 +113,9 @@ class Intake:
                 return f"build {run} asked to stop: {reason}"
             case EndIssue() | EndPullRequest():
                 return self._end(decision, event, concern)
+            case OutdatePreview(pull_request=number, head_sha=sha):
+                self.outdate_preview(concern.repo, number, sha, concern.sender)
+                return f"the branch of #{number} was moved to {sha[:9]}"
             case Refuse(why=why):
                 body = self.texts.render("github/refusal.md.j2", refusal_view(concern.sender, why))
                 repository.say(concern.number, body, f"refusal={delivery}")

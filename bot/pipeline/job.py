@@ -1,5 +1,6 @@
 """What each step of a build does. A step may be run again after a crash: it finds what it made before."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +11,11 @@ from typing import Any
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
-from bot.core.errors import BotError, Declined, Permanent
+from bot.core.errors import BotError, Declined, Permanent, UserError
 from bot.core.models import (
     AgentLabel,
     AgentState,
+    Artifact,
     Brief,
     CommitId,
     Evidence,
@@ -23,15 +25,19 @@ from bot.core.models import (
 )
 from bot.core.policy import branch_of
 from bot.github.client import Repository
-from bot.github.publish import Publication, publish
+from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
 from bot.pipeline import narrate
 from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.preview import Preview
+from bot.pipeline.previews import Previews
 from bot.pipeline.progress import Reporter
 from bot.pipeline.rooms import Rooms
+from bot.pipeline.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 ARCHITECT = AgentLabel("architect")
 
@@ -44,6 +50,7 @@ class Job:
         self._run = run
         self._swarm: Swarm | None = None
         self._clean: CleanMachine | None = None
+        self._workspace: Workspace | None = None
         self._background = ThreadPoolExecutor(4, thread_name_prefix=f"job-{run}")
         self._lock = threading.Lock()
 
@@ -85,8 +92,11 @@ class Job:
     # The steps, in their order ---------------------------------------------------------------------
 
     def admit(self) -> None:
-        """Refuse what cannot end in a pull request before any money is spent."""
-        self._rooms.runs.keep(self._run, base=dump(self._repository().base()))
+        """Refuse what cannot end in a pull request before any money is spent; fix the commit that is built upon."""
+        repository = self._repository()
+        base = repository.base()
+        start = start_of(repository, branch_of(self._record.request.issue), base)
+        self._rooms.runs.keep(self._run, base=dump(base), start=dump(start))
 
     def prepare(self) -> None:
         """Read the issue while the architect's machine is branched."""
@@ -95,6 +105,9 @@ class Job:
         deadline = self._rooms.now() + self._rooms.limits.run_minutes * 60
         self._rooms.runs.keep(self._run, golden=golden, deadline=deadline)
         ahead = self._background.submit(self._the_swarm().prepare)
+        self._background.submit(
+            self._the_workspace().start
+        )  # whoever needs it asks again, and hears what went wrong
         result = self._rooms.read_issue(self._run, request)
         ahead.result()
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
@@ -104,15 +117,26 @@ class Job:
     def swarm(self) -> None:
         """The architect and its workers, until the architect settles; the clean machine is branched meanwhile."""
         self._clean_machine().branch_ahead(self._background)
-        facts, request = self._facts, self._record.request
+        facts, request, workspace = self._facts, self._record.request, self._the_workspace()
+        start = workspace.start()
+        if workspace.not_placed:
+            self._rooms.runs.record(
+                self._run,
+                "warning",
+                text=f"{workspace.not_placed} files of the repository (links, submodules, large files) were not shown to "
+                "the agents and are not on the preview's machine",
+            )
         prompt = architect_prompt(
             load(Brief, facts["brief"]),
             texts=self._rooms.texts,
             golden=facts["golden"],
             feedback=request.feedback,
+            start=start,
+            branch=branch_of(request.issue) if self._continues else "",
+            target=self._target,
         )
         try:
-            outcome = self._the_swarm().build(prompt)
+            outcome = self._the_swarm().build(prompt, start)
         except BotError:
             self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
             raise
@@ -121,16 +145,21 @@ class Job:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
 
     def collect(self) -> None:
-        """The architect's workspace, read and inspected in memory."""
+        """What the architect's workspace changes in the repository, read and inspected in memory."""
         shell = self._the_swarm().shell_of(ARCHITECT)
         tar = shell.read_tree("/root/workspace", exclude=artifacts.exclude_patterns())
-        found = artifacts.inspect(tar)
-        artifacts.require(found.files, self._brief.kind)
-        self._rooms.results.store(self._run, found.files)
+        made = self._the_workspace().difference(tar)
+        if not (made.files or made.deleted or self._continues):
+            raise UserError("The agents changed nothing, so there is nothing to open a pull request with.")
+        whole = self._the_workspace().whole(made.files, made.deleted)
+        artifacts.require(whole, self._brief.kind, self._target)
+        self._rooms.results.store(self._run, made.files)
         self._rooms.runs.keep(
             self._run,
-            files=[{"path": f.path, "bytes": len(f.content), "mode": f"{f.mode:o}"} for f in found.files],
-            left_out=dump(list(found.left_out)),
+            files=[{"path": f.path, "bytes": len(f.content), "mode": f"{f.mode:o}"} for f in made.files],
+            deleted=list(made.deleted),
+            left_out=dump(list(made.left_out)),
+            claims={str(number): text for number, text in made.claims.items()},
         )
 
     def preview(self) -> None:
@@ -145,7 +174,8 @@ class Job:
                 start_limit_s=self._rooms.limits.start_seconds,
                 now=lambda: datetime.fromtimestamp(self._rooms.now(), UTC).isoformat(timespec="seconds"),
                 check_cancelled=self.check_cancelled,
-            ).show(self._rooms.results.files(self._run), self._brief.kind, self._brief.check)
+                folder=self._target,
+            ).show(self._whole(), self._brief.kind, self._brief.check)
         finally:
             shell.close()
         self._rooms.runs.keep(self._run, evidence=dump(evidence))
@@ -158,7 +188,7 @@ class Job:
             until = self._rooms.now() + self._rooms.limits.preview_hours * 3600
             self._rooms.fleet.keep_vm(evidence.vm, until)
             self._rooms.jobs.end_preview_later(self._run, self._rooms.limits.preview_hours * 3600)
-        told = narrate.pull_request(self._rooms, self._run)
+        told = narrate.pull_request(self._rooms, self._run, self._whole())
         published = publish(
             self._repository(),
             Publication(
@@ -166,11 +196,17 @@ class Job:
                 issue=request.issue,
                 branch=branch_of(request.issue),
                 base=load(Base, facts["base"]),
+                start=load(Base, facts["start"]),
                 files=self._rooms.results.files(self._run),
+                deleted=facts["deleted"],
                 title=told.title,
                 body=told.body,
                 commit_message=told.commit_message,
-                draft=not evidence.ok,
+                draft=not evidence.complete,
+                co_author=CoAuthor(request.requested_by, request.requested_by_id)
+                if request.requested_by_id
+                else None,
+                check=told.check,
                 evidence_url=evidence.url if evidence.ok else None,
                 details_url=self._rooms.status_page(self._run),
             ),
@@ -181,6 +217,14 @@ class Job:
         """The swarm's machines go; the preview's stays if a visitor can reach it."""
         self._clear(keep_preview=load(Evidence, self._facts["evidence"]).ok and bool(self._evidence_url()))
         self._rooms.results.forget(self._run)
+        request = self._record.request
+        for earlier in self._rooms.runs.of_issue(request.repo.full_name, request.issue):
+            if earlier.id == self._run:
+                continue
+            try:
+                Previews(self._rooms).end(earlier.id, f"build {self._run} took its place")
+            except BotError as error:  # its time ends anyway, and the pull request is open
+                log.warning("preview of build %s: %s", earlier.id, error)
 
     def end(self, state: RunState, reason: str) -> None:
         """Whatever happened before: after this no machine is left, save the preview of a build that succeeded."""
@@ -209,6 +253,26 @@ class Job:
 
     def _repository(self) -> Repository:
         return self._rooms.github.repository(self._record.request.repo)
+
+    @property
+    def _target(self) -> str:
+        """The folder that the build is kept in; empty for the whole repository."""
+        return str(self._facts.get("target", ""))
+
+    @property
+    def _continues(self) -> bool:
+        """Whether the build goes on from what is on the issue's branch."""
+        return bool(self._facts["start"] != self._facts["base"])
+
+    def _the_workspace(self) -> Workspace:
+        with self._lock:
+            if self._workspace is None:
+                origin = load(Base, self._facts["start"])
+                self._workspace = Workspace(self._repository, origin, self._target)
+            return self._workspace
+
+    def _whole(self) -> list[Artifact]:
+        return self._the_workspace().whole(self._rooms.results.files(self._run), self._facts["deleted"])
 
     def _the_swarm(self) -> Swarm:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from bot.core.errors import BotError, Permanent, Transient
-from bot.core.models import AppKind, Artifact, Evidence, VmId
+from bot.core.models import AppKind, Artifact, Evidence, OwnTests, VmId
 from bot.vms.base import Dial, Provider, Shell
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ WORKSPACE = "/root/workspace"
 TOOLS = "/opt/swarm/preview"
 PORT, BRIDGE_PORT = 3000, 8080
 """Both are ports that Vers is known to route."""
-INSTALL_LIMIT_S, CHECK_LIMIT_S, BRIDGE_LIMIT_S, PROBE_LIMIT_S = 600.0, 600.0, 15.0, 30.0
+INSTALL_LIMIT_S, CHECK_LIMIT_S, TEST_LIMIT_S, BRIDGE_LIMIT_S, PROBE_LIMIT_S = 600.0, 600.0, 300.0, 15.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,11 @@ class Preview:
         probe_limit_s: float = PROBE_LIMIT_S,
         now: Callable[[], str],
         check_cancelled: Callable[[], None],
+        folder: str = "",
     ) -> None:
+        """`folder`, below the workspace, is where the app lies and is installed, tested and started."""
         self._shell = shell
+        self._app = f"{WORKSPACE}/{folder}".rstrip("/")
         self._provider = provider
         self._registry = registry
         self._tools = tools
@@ -71,7 +74,7 @@ class Preview:
         """
         self._place(files)
         blank = Evidence(kind=kind, ok=False, vm=self._shell.vm, probed_at=self._now())
-        installed = self._do("install", INSTALL_LIMIT_S + 30, workspace=WORKSPACE)
+        installed = self._do("install", INSTALL_LIMIT_S + 30, workspace=self._app)
         blank = replace(blank, install_seconds=installed["seconds"])
         if installed["exit_status"] != 0:
             problem = f"the dependencies did not install (exit status {installed['exit_status']})"
@@ -79,6 +82,8 @@ class Preview:
         self._check_cancelled()
         if kind is AppKind.NONE:
             return self._run_check(blank, check)
+        blank = replace(blank, tests=self._test())
+        self._check_cancelled()
         return self._serve(blank)
 
     def _place(self, files: Sequence[Artifact]) -> None:
@@ -99,8 +104,14 @@ class Preview:
             raise Permanent(f"{action} on the clean machine answered {done.text[:200]!r}")
         return answer
 
+    def _test(self) -> OwnTests | None:
+        ran = self._do("test", TEST_LIMIT_S + 30, workspace=self._app, limit_s=TEST_LIMIT_S)
+        if not ran["command"]:
+            return None
+        return OwnTests(ran["command"], ran["exit_status"], ran["output"], round(ran["seconds"], 1))
+
     def _run_check(self, blank: Evidence, check: str) -> Evidence:
-        ran = self._do("check", CHECK_LIMIT_S + 30, workspace=WORKSPACE, command=check, limit_s=CHECK_LIMIT_S)
+        ran = self._do("check", CHECK_LIMIT_S + 30, workspace=self._app, command=check, limit_s=CHECK_LIMIT_S)
         status = ran["exit_status"]
         return replace(
             blank,
@@ -115,7 +126,7 @@ class Preview:
     def _serve(self, blank: Evidence) -> Evidence:
         limit_s = self._start_limit_s
         started = self._do(
-            "start", limit_s + 30, workspace=WORKSPACE, kind=str(blank.kind), port=PORT, limit_s=limit_s
+            "start", limit_s + 30, workspace=self._app, kind=str(blank.kind), port=PORT, limit_s=limit_s
         )
         evidence = replace(blank, start_seconds=started["seconds"], output=started["output"])
         port = PORT

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from bot.core.codec import load
 from bot.core.errors import BotError
-from bot.core.models import Published, RunId
+from bot.core.models import Evidence, Published, Repo, RunId
+from bot.core.pull_views import StaleView
+from bot.github.values import DeploymentState
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.journal.fleet import VmRow
 from bot.pipeline.journal.runs import Run
@@ -37,6 +39,27 @@ class Previews:
         """Take a preview away, unless its life was prolonged meanwhile."""
         if any((vm.keep_until or 0) <= self.rooms.now() for vm in self._kept(run)):
             self.end(run, "its time was up")
+
+    def outdate(self, repo: Repo, number: int, head_sha: str, login: str) -> None:
+        """Say, at the deployment and once in the pull request, that the preview shows an older commit than `head_sha`."""
+        for run in self.rooms.runs.of_repo(repo.full_name):
+            published = load(Published, run.result["published"]) if "published" in run.result else None
+            if published is None or published.pull_request != number or published.commit_sha == head_sha:
+                continue
+            if not any(vm.keep_until is not None for vm in self.rooms.fleet.machines(run.id)):
+                continue
+            evidence = load(Evidence, run.result["evidence"])
+            view = StaleView(published.commit_sha[:9], head_sha[:9], login, evidence.url)
+            repository = self.rooms.github.repository(repo)
+            repository.say(number, self.rooms.texts.render("github/stale.md.j2", view), f"stale={run.id}")
+            if published.deployment_id:
+                repository.set_deployment(
+                    published.deployment_id,
+                    DeploymentState.SUCCESS,
+                    url=evidence.url,
+                    log_url=self.rooms.status_page(run.id),
+                    description=f"Stale: shows {view.shown}; the branch has moved on to {view.head}.",
+                )
 
     def end(self, run: RunId, reason: str) -> None:
         """The preview of one build. Doing it twice changes nothing."""

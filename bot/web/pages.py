@@ -205,6 +205,9 @@ _SAY: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "state": _ended,
     "note": lambda data: str(data.get("text", "")),
     "warning": lambda data: str(data.get("text", "")),
+    "collected": lambda data: (
+        "collected: " + ", ".join(f"{len(f)} of {who}" for who, f in data["files"].items())
+    ),
     "step": lambda data: f"{data.get('name', '?')} took {float(data.get('seconds', 0)):.1f} s",
 }
 

@@ -16,6 +16,7 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
     Sender,
     load_event,
     parse,
@@ -62,6 +63,15 @@ OURS = [
         "pull_request",
         payload("closed", pull_request=PULL),
         PullRequestClosed(REPO, 8, True, "swarm/issue-7", ADA),
+    ),
+    (
+        "pull_request",
+        payload(
+            "synchronize",
+            pull_request={"number": 8, "head": {"ref": "swarm/issue-7", "sha": "abc"}},
+            sender={"login": "ada", "type": "User", "id": 5},
+        ),
+        PullRequestPushed(REPO, 8, "swarm/issue-7", "abc", Sender("ada", "User", 5)),
     ),
 ]
 

@@ -12,6 +12,7 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
     Sender,
 )
 from bot.core.models import BuildRequest, Repo, RunId
@@ -25,6 +26,7 @@ from bot.core.policy import (
     EndIssue,
     EndPullRequest,
     Nothing,
+    OutdatePreview,
     Permission,
     Refuse,
     Reply,
@@ -76,6 +78,18 @@ REFUSED = Refuse("starting or stopping a build takes write permission in this re
         (CLOSE, Permission.NONE, RUN, EndIssue(7, "the issue was closed")),
         (CLOSE, Permission.NONE, None, EndIssue(7, "the issue was closed")),
         (PULL, Permission.NONE, None, EndPullRequest(8, "the pull request was closed")),
+        (
+            PullRequestPushed(REPO, 8, "swarm/issue-7", "abc", ADA),
+            Permission.NONE,
+            None,
+            OutdatePreview(8, "abc"),
+        ),
+        (
+            PullRequestPushed(REPO, 9, "feature", "abc", ADA),
+            Permission.NONE,
+            None,
+            Nothing("it asks nothing of us"),
+        ),
         (OTHER_PULL, Permission.ADMIN, None, Nothing("it asks nothing of us")),
         (says("/swarm build"), Permission.WRITE, None, StartBuild(insist=True)),
         (says("/swarm rebuild in blue"), Permission.MAINTAIN, None, StartBuild(True, "in blue")),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from bot.core.authorship import Authors
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -17,6 +18,7 @@ from bot.core.models import (
     BuildRequest,
     Evidence,
     LeftOut,
+    OwnTests,
     Phase,
     Published,
     Repo,
@@ -26,16 +28,15 @@ from bot.core.models import (
     Tokens,
 )
 from bot.core.policy import Answer, Reply
+from bot.core.pull_views import Made, StaleView, check_view, commit_message_view, pull_request_view
 from bot.core.snapshot import Progress, Snapshot, phase_lines
 from bot.core.texts import Texts, default_loader
 from bot.core.views import (
     answer_view,
-    commit_message_view,
     declined_view,
     failure_view,
     marker,
     progress_view,
-    pull_request_view,
     refusal_view,
 )
 from tests.core.snapshots import assert_snapshot
@@ -181,10 +182,25 @@ CHECK = Evidence(
 )
 
 
+MADE = Made(
+    authors=Authors({"Procfile": "server", "package.json": "server"}, {"package.json": ("edit",)}),
+    deleted=("old.js",),
+    closing="The snake game is ready. @everyone\n\n| not | a table |",
+    snapshot="0b6e0b0c-8f8e-4a9e-9a5a-000000000001",
+    shown_by={1: "the page answered 200"},
+)
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("live", {"shown_by": {BRIEF.requirements[0]: "the page answered 200"}}),
+        (
+            "live",
+            {
+                "made": MADE,
+                "evidence": replace(SEEN, tests=OwnTests("npm test --silent", 0, "3 passing", 1.5)),
+            },
+        ),
         ("bridged", {"evidence": replace(SEEN, bridged=True)}),
         ("unreachable", {"evidence": NO_ANSWER, "lives_until": None}),
         ("check", {"evidence": CHECK, "lives_until": None}),
@@ -348,3 +364,19 @@ def test_pull_request_stays_below_githubs_limit() -> None:
     assert len(text) < 60_000
     assert "and 1900 more" in text
     assert "and 450 more" in text
+
+
+def test_check_and_stale() -> None:
+    """The summary of the check run on the commit, good and bad, and the remark that a preview is old."""
+    good = check_view(BUILT, now=START + 107, evidence=SEEN, files=4, left_out=())
+    tests = OwnTests("npm test --silent", 1, "1 failing", 2.0)
+    bad = check_view(
+        BUILT,
+        now=START + 107,
+        evidence=replace(NO_ANSWER, tests=tests),
+        files=4,
+        left_out=(LeftOut("link", "a link"),),
+    )
+    told = [TEXTS.render("github/check.md.j2", view) for view in (good, bad)]
+    stale = StaleView("abc123456", "def123456", "ada", SEEN.url)
+    assert_snapshot("check_and_stale.md", "\n---\n".join([*told, TEXTS.render("github/stale.md.j2", stale)]))

@@ -138,3 +138,17 @@ def test_a_visit_stops_when_the_build_is_stopped() -> None:
     with pytest.raises(Cancelled):
         visit("http://127.0.0.1:9", stopped)
     assert time.monotonic() - began < 5
+
+
+def test_the_results_own_tests_are_run_before_it_starts(show: Show) -> None:
+    """What they say is evidence of its own, and what they leave running is not in the app's way."""
+    package = '{"private": true, "scripts": {"test": "node left.js & sleep 0.5; echo one failing; exit 4"}}'
+    left = "require('http').createServer((q, r) => r.end('left')).listen(3000, '::')"
+    app = {"Procfile": "web: node app.js", "app.js": HELLO % "::", "package.json": package, "left.js": left}
+    evidence = show(app)
+    assert evidence.ok, evidence.problem
+    assert httpx.get(evidence.url).text.startswith("hello")
+    assert evidence.tests
+    assert (evidence.tests.command, evidence.tests.exit_status) == ("npm test --silent", 4)
+    assert "one failing" in evidence.tests.output
+    assert not evidence.complete

@@ -42,7 +42,7 @@ class RunEvent:
     """One line of a build's history: the only source of progress for comment, pages and demo.
 
     Kinds: "phase" {phase}, "agent" {label, role, state, doing, reason}, "note" {text}, "warning" {text},
-    "step" {name, seconds}, "state" {state, reason}.
+    "step" {name, seconds}, "state" {state, reason}, "collected" {files: {worker: {path: content id}}}.
     """
 
     run: RunId
