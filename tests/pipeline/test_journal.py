@@ -379,3 +379,28 @@ def test_snapshot(journal: Journal) -> None:
     assert snapshot(RUN, journal.runs, journal.fleet, journal.usage).preview_ended
     with pytest.raises(NotFound):
         snapshot(RunId("nope"), journal.runs, journal.fleet, journal.usage)
+
+
+def test_a_database_that_does_not_answer_is_passing_trouble(tmp_path: Path) -> None:
+    """Whatever method meets it: the engine tries again, and nobody sees SQLAlchemy's own error."""
+    engine = open_database(f"sqlite:///{tmp_path}/journal.db")
+    runs = Runs(engine, time.time)
+    for call in (
+        runs.recent,
+        lambda: runs.end(RunId("x"), RunState.FAILED, ""),
+        lambda: runs.keep(RunId("x"), a=1),
+    ):
+        with pytest.raises(Transient, match="database"):
+            call()
+
+
+def test_readers_wait_for_nobody(tmp_path: Path) -> None:
+    """While somebody writes, pages and loops read on."""
+    engine = open_database(f"sqlite:///{tmp_path}/journal.db")
+    metadata.create_all(engine)
+    runs = Runs(engine, time.time)
+    with engine.begin() as db:
+        db.execute(text("update runs set reason = 'held'"))
+        began = time.monotonic()
+        assert runs.recent() == []
+        assert time.monotonic() - began < 5, "the busy timeout is 30 s"

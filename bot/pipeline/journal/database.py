@@ -23,6 +23,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -192,9 +193,31 @@ def sqlite_file(url: str) -> Path | None:
 def open_database(url: str) -> Engine:
     """Connect to the database of the settings.
 
-    SQLite files get WAL, a 30 s busy timeout and mode 0600, and every transaction begins IMMEDIATE: a read that
-    becomes a write would otherwise fail at once under contention instead of waiting its turn.
+    SQLite files get WAL, a 30 s busy timeout and mode 0600. Every transaction begins IMMEDIATE, because a read that
+    becomes a write would otherwise fail at once under contention instead of waiting its turn; only what `reading`
+    hands out begins as a mere reader, who in WAL mode waits for nobody.
+
+    A database that does not answer is `Transient` wherever it happens.
     """
+    engine = _open(url)
+
+    @event.listens_for(engine, "handle_error")
+    def _translate(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, tuple(DATABASE_ERRORS)):
+            context.chained_exception = Transient(
+                f"the database does not answer: {context.original_exception}"
+            )
+
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same database for transactions that only read."""
+    return engine.execution_options(swarm_reading=True)
+
+
+def _open(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
@@ -211,6 +234,7 @@ def open_database(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("swarm_reading", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine

@@ -16,6 +16,7 @@ from bot.pipeline.journal.database import (
     Clock,
     cancellations,
     deliveries,
+    reading,
     run_events,
     runs,
 )
@@ -57,6 +58,7 @@ class Runs:
 
     def __init__(self, engine: Engine, now: Clock) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._now = now
 
     def ping(self) -> None:
@@ -64,7 +66,7 @@ class Runs:
         Raises:
             Transient: the database does not answer, or has no tables yet.
         """
-        with translate(DATABASE_ERRORS, "asking the database"), self._engine.begin() as db:
+        with translate(DATABASE_ERRORS, "asking the database"), self._reader.begin() as db:
             db.execute(select(runs.c.id).limit(1))
 
     # Deliveries ------------------------------------------------------------------------------------
@@ -98,7 +100,7 @@ class Runs:
 
     def delivery(self, delivery: str) -> Any:
         """The parsed event of a stored delivery, as `accept` got it."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(deliveries.c.parsed).where(deliveries.c.id == delivery)).first()
         if row is None:
             raise NotFound(f"no delivery {delivery}")
@@ -106,7 +108,7 @@ class Runs:
 
     def has_delivery(self, delivery: str) -> bool:
         """Whether a delivery was stored."""
-        with translate(DATABASE_ERRORS, "looking for the delivery"), self._engine.begin() as db:
+        with translate(DATABASE_ERRORS, "looking for the delivery"), self._reader.begin() as db:
             return db.execute(select(deliveries.c.id).where(deliveries.c.id == delivery)).first() is not None
 
     def note_outcome(self, delivery: str, outcome: str) -> None:
@@ -146,7 +148,7 @@ class Runs:
         Raises:
             NotFound: no such build.
         """
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(runs).where(runs.c.id == run)).first()
         if row is None:
             raise NotFound(f"no build {run}")
@@ -157,12 +159,12 @@ class Runs:
         query = (
             select(runs).where(runs.c.repo == repo, runs.c.issue == issue).order_by(runs.c.created_at.desc())
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_run(row) for row in db.execute(query)]
 
     def of_repo(self, repo: str) -> list[Run]:
         """All builds of a repository, newest first."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [
                 _run(row)
                 for row in db.execute(
@@ -172,7 +174,7 @@ class Runs:
 
     def recent(self, limit: int = 50) -> list[Run]:
         """The newest builds of all repositories."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [
                 _run(row) for row in db.execute(select(runs).order_by(runs.c.created_at.desc()).limit(limit))
             ]
@@ -180,7 +182,7 @@ class Runs:
     def active(self) -> list[Run]:
         """Builds that have not ended."""
         query = select(runs).where(runs.c.state.in_([RunState.QUEUED, RunState.RUNNING]))
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_run(row) for row in db.execute(query)]
 
     def usual_s(self, of: int = 20) -> float | None:
@@ -191,7 +193,7 @@ class Runs:
             .order_by(runs.c.created_at.desc())
             .limit(of)
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             took = [float(seconds) for seconds in db.execute(query).scalars()]
         return median(took) if took else None
 
@@ -249,7 +251,7 @@ class Runs:
             .where(run_events.c.run == run, run_events.c.seq > after)
             .order_by(run_events.c.seq)
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [RunEvent(RunId(r.run), r.seq, r.at, r.kind, r.data) for r in db.execute(query)]
 
     # Cancellation ----------------------------------------------------------------------------------
@@ -266,7 +268,7 @@ class Runs:
 
     def cancellation(self, run: RunId) -> str:
         """Who asked the build to stop, and why: "stopped by @ada: …"; empty if nobody did."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(cancellations).where(cancellations.c.run == run)).first()
         if row is None:
             return ""

@@ -6,7 +6,7 @@ import uuid
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from bot.core.models import AgentLabel, RunId, Spender, Tokens
-from bot.pipeline.journal.database import Clock, runs, usage
+from bot.pipeline.journal.database import Clock, reading, runs, usage
 from bot.pipeline.journal.fleet import Fleet
 
 
@@ -15,6 +15,7 @@ class Usage:
 
     def __init__(self, engine: Engine, now: Clock, cap_microusd: int) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._now = now
         self._fleet = Fleet(engine, now)
         self.cap_microusd = cap_microusd
@@ -82,7 +83,7 @@ class Usage:
 
     def committed_microusd(self, run: RunId) -> int:
         """Spent plus reserved."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return self._committed(db, run)
 
     def by_agent(self, run: RunId) -> dict[AgentLabel, Tokens]:
@@ -99,7 +100,7 @@ class Usage:
             .where(usage.c.run == run)
             .group_by(usage.c.agent)
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return {AgentLabel(row[0]): Tokens(*(int(n) for n in row[1:])) for row in db.execute(query)}
 
     @staticmethod
