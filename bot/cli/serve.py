@@ -16,9 +16,9 @@ from bot.agents.lines import Lines
 from bot.cli import wiring
 from bot.core.errors import BotError
 from bot.core.models import RunId
-from bot.core.policy import Permission
 from bot.gateway.server import Gateway
 from bot.pipeline.build import build
+from bot.pipeline.desk import Desk
 from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
 from bot.pipeline.intake import Intake
 from bot.pipeline.previews import Previews
@@ -92,25 +92,17 @@ def serve_worker(settings: Settings) -> None:
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)
         previews = Previews(rooms)
+        desk = Desk(rooms)
         intake = Intake(
-            runs=kept.runs,
-            usage=kept.usage,
-            jobs=jobs,
-            github=rooms.github,
-            texts=rooms.texts,
-            trigger_label=settings.trigger_label,
-            least=Permission(settings.writer_role),
-            status_page=rooms.status_page,
-            end_preview=previews.end_of_pull_request,
+            rooms, desk, trigger_label=settings.trigger_label, end_preview=previews.end_of_pull_request
         )
         steps = Steps()
         engine = Engine(settings.database_url, concurrent_builds=settings.concurrent_builds)
         engine.launch(
             handle_event=lambda delivery: _handle(steps, intake, delivery),
             build=lambda run: build(rooms, steps, RunId(run)),
-            end_preview=lambda run: steps.run(
-                "end_preview", lambda: previews.end(RunId(run), "its time was up")
-            ),
+            end_preview=lambda run: steps.run("end_preview", lambda: previews.expire(RunId(run))),
+            show_again=lambda order: _show_again(steps, desk, order),
         )
         sweeper = wiring.reaper(settings, kept, wiring.provider(settings))
         threading.Thread(
@@ -127,7 +119,14 @@ def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
         steps.run("handle_event", lambda: intake.handle(delivery))
     except BotError as error:
         log.error("delivery %s: %s", delivery, error)
-        intake.runs.note_outcome(delivery, f"failed: {error}")
+        intake.rooms.runs.note_outcome(delivery, f"failed: {error}")
+
+
+def _show_again(steps: Steps, desk: Desk, order: str) -> None:
+    try:
+        steps.run("show_again", lambda: desk.show_again(order))
+    except BotError as error:
+        log.error("preview %s: %s", order, error)
 
 
 def _drain(engine: Engine, gateway: Gateway) -> None:

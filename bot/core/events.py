@@ -15,6 +15,9 @@ from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapte
 from bot.core.errors import UserError
 from bot.core.models import Repo
 
+REBUILD_BUTTON = "rebuild"
+"""Identifier of the button under a check run of ours."""
+
 
 class EventKind(StrEnum):
     """What happened, as far as we care; the tag of the union `Event`."""
@@ -23,6 +26,8 @@ class EventKind(StrEnum):
     ISSUE_UNLABELED = "issue_unlabeled"
     ISSUE_CLOSED = "issue_closed"
     COMMENT_CREATED = "comment_created"
+    REVIEW_COMMENT_CREATED = "review_comment_created"
+    REBUILD_REQUESTED = "rebuild_requested"
     PULL_REQUEST_CLOSED = "pull_request_closed"
 
 
@@ -85,6 +90,30 @@ class CommentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewCommentCreated:
+    """Someone wrote a comment on a line of a pull request."""
+
+    repo: Repo
+    pull_request: int
+    path: str
+    line: int
+    """The last line that it is about, as it is after the change; 0 for a comment on the whole file."""
+    comment: str
+    sender: Sender
+    kind: Literal[EventKind.REVIEW_COMMENT_CREATED] = EventKind.REVIEW_COMMENT_CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildRequested:
+    """Someone pressed the button "Rebuild" of a check run of ours."""
+
+    repo: Repo
+    head_branch: str
+    sender: Sender
+    kind: Literal[EventKind.REBUILD_REQUESTED] = EventKind.REBUILD_REQUESTED
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestClosed:
     """A pull request was closed, merged or not."""
 
@@ -97,7 +126,14 @@ class PullRequestClosed:
 
 
 Event = Annotated[
-    IssueLabeled | IssueUnlabeled | IssueClosed | CommentCreated | PullRequestClosed, Discriminator("kind")
+    IssueLabeled
+    | IssueUnlabeled
+    | IssueClosed
+    | CommentCreated
+    | ReviewCommentCreated
+    | RebuildRequested
+    | PullRequestClosed,
+    Discriminator("kind"),
 ]
 
 
@@ -225,6 +261,38 @@ class _Comment(BaseModel):
     comment: _CommentBody
 
 
+class _ReviewCommentBody(_CommentBody):
+    path: str
+    line: StrictInt | None = None
+    original_line: StrictInt | None = None
+
+
+class _PullNumber(BaseModel):
+    number: StrictInt
+
+
+class _ReviewComment(BaseModel):
+    pull_request: _PullNumber
+    comment: _ReviewCommentBody
+
+
+class _Suite(BaseModel):
+    head_branch: str | None = None
+
+
+class _CheckRun(BaseModel):
+    check_suite: _Suite
+
+
+class _Pressed(BaseModel):
+    identifier: str
+
+
+class _Button(BaseModel):
+    check_run: _CheckRun
+    requested_action: _Pressed
+
+
 class _Head(BaseModel):
     ref: str
 
@@ -279,6 +347,24 @@ def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | I
     )
 
 
+def _reviewed(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = _ReviewComment.model_validate(body)
+    comment = seen.comment
+    if comment.performed_via_github_app is not None and str(comment.performed_via_github_app.id) == app_id:
+        return Ignored("written through this App")
+    line = comment.line or comment.original_line or 0
+    number = seen.pull_request.number
+    return ReviewCommentCreated(frame.repo, number, comment.path, line, comment.body or "", frame.by)
+
+
+def _button_pressed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    # GitHub sends a click to the App that made the check run, and to no other.
+    seen = _Button.model_validate(body)
+    if seen.requested_action.identifier != REBUILD_BUTTON:
+        return Ignored(f"the button {seen.requested_action.identifier} is not ours")
+    return RebuildRequested(frame.repo, seen.check_run.check_suite.head_branch or "", frame.by)
+
+
 def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
     seen = _PullRequestOnly.model_validate(body).pull_request
     return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
@@ -289,5 +375,7 @@ _READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignore
     "issues.unlabeled": _unlabeled,
     "issues.closed": _closed,
     "issue_comment.created": _commented,
+    "pull_request_review_comment.created": _reviewed,
+    "check_run.requested_action": _button_pressed,
     "pull_request.closed": _pull_request_closed,
 }

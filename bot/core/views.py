@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core import words
-from bot.core.models import AppKind, Artifact, Evidence, LeftOut, Phase, RunId, RunState, Tokens
-from bot.core.policy import Answer
+from bot.core.decisions import Answer
+from bot.core.models import AppKind, Artifact, Evidence, LeftOut, RunId, RunState, Tokens
 from bot.core.procfile import how_to_run
 from bot.core.snapshot import AgentLine, PhaseLine, Snapshot, agent_line, phase_lines
 
@@ -47,12 +47,15 @@ class ProgressView:
     draft: bool
     preview_url: str
     """Only when it was probed and answered, and still lives."""
+    text_sha256: str
+    """The start of the hash of the issue's text as it is built."""
 
 
 _NEXT = {
     RunState.FAILED: "To try again, comment `/swarm rebuild`; words after it are handed to the swarm.",
     RunState.CANCELLED: "To start again, comment `/swarm build`.",
     RunState.DECLINED: "A maintainer can insist: comment `/swarm build`.",
+    RunState.WAITING: "Answer below: comment `/swarm answer` and your words. Nothing runs meanwhile.",
 }
 
 
@@ -91,6 +94,7 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         pull_request_url=published.pull_request_url if published else "",
         draft=bool(published and published.draft),
         preview_url=evidence.url if evidence and evidence.ok and not seen.preview_ended else "",
+        text_sha256=seen.request.text_sha256[:16],
     )
 
 
@@ -181,34 +185,21 @@ class AnswerView:
     word: str
     """An unknown command, and which was probably meant (or empty)."""
     nearest: str
-    run: RunId | None
-    """The active build, if there is one."""
+    why: str
+    build: ProgressView | None
+    """The build that it is about, if there is one."""
     doing: str
-    spent: str
-    cap: str
-    status_url: str
     trigger_label: str
 
 
-def answer_view(
-    answer: Answer,
-    *,
-    run: RunId | None,
-    phase: Phase | None,
-    spent_microusd: int,
-    cap_microusd: int,
-    status_url: str,
-    trigger_label: str,
-) -> AnswerView:
-    """An answer to a command; `run` and `phase` are those of the active build."""
+def answer_view(answer: Answer, *, build: ProgressView | None, doing: str, trigger_label: str) -> AnswerView:
+    """An answer to a command; `doing` is the phase of `build` in words."""
     return AnswerView(
         word=words.one_line(answer.word, 40).replace("`", "'"),
         nearest=answer.nearest,
-        run=run,
-        doing=words.PHASES[phase] if phase else "",
-        spent=words.dollars(spent_microusd),
-        cap=words.dollars(cap_microusd),
-        status_url=status_url,
+        why=words.one_line(answer.why, 300),
+        build=build,
+        doing=doing,
         trigger_label=trigger_label,
     )
 

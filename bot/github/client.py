@@ -18,6 +18,7 @@ from bot.github.bodies import cut, marked, tag
 from bot.github.commits import CommitWriter
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
+from bot.github.reading import Reading
 from bot.github.values import (
     Base,
     CheckReport,
@@ -70,6 +71,11 @@ class Repository:
     def app_login(self) -> str:
         """The App's own login, "{slug}[bot]"."""
         return self._app_login()
+
+    @property
+    def reading(self) -> Reading:
+        """What people wrote into it."""
+        return Reading(self._door, self._path)
 
     # Issues and people ---------------------------------------------------------------------------------
 

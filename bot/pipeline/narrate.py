@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from bot.core.codec import load
 from bot.core.models import Evidence, LeftOut, RunId
+from bot.core.plan import Plan
 from bot.core.policy import branch_of
 from bot.core.snapshot import Snapshot
-from bot.core.views import commit_message_view, progress_view, pull_request_view
+from bot.core.views import ProgressView, commit_message_view, progress_view, pull_request_view
 from bot.pipeline.journal.snapshot import snapshot
 from bot.pipeline.rooms import Rooms
 
@@ -24,15 +25,19 @@ def _seen(rooms: Rooms, run: RunId) -> Snapshot:
     return snapshot(run, rooms.runs, rooms.fleet, rooms.usage)
 
 
-def progress(rooms: Rooms, run: RunId) -> str:
-    """The progress comment as of now."""
-    view = progress_view(
+def seen_progress(rooms: Rooms, run: RunId) -> ProgressView:
+    """How far a build is."""
+    return progress_view(
         _seen(rooms, run),
         now=rooms.now(),
-        cap_microusd=rooms.usage.cap_microusd,
+        cap_microusd=rooms.usage.cap_of(run),
         status_url=rooms.status_page(run),
     )
-    return rooms.texts.render("github/progress.md.j2", view)
+
+
+def progress(rooms: Rooms, run: RunId) -> str:
+    """The progress comment as of now."""
+    return rooms.texts.render("github/progress.md.j2", seen_progress(rooms, run))
 
 
 def pull_request(rooms: Rooms, run: RunId) -> Told:
@@ -40,6 +45,7 @@ def pull_request(rooms: Rooms, run: RunId) -> Told:
     seen, facts = _seen(rooms, run), rooms.runs.get(run).result
     files = rooms.results.files(run)
     evidence = load(Evidence, facts["evidence"])
+    plan = load(Plan, facts["plan"])
     alive = evidence.ok and bool(evidence.url)
     view = pull_request_view(
         seen,
@@ -47,11 +53,11 @@ def pull_request(rooms: Rooms, run: RunId) -> Told:
         evidence=evidence,
         files=files,
         left_out=load(list[LeftOut], facts["left_out"]),
-        model=rooms.limits.agent_model,
-        cap_microusd=rooms.usage.cap_microusd,
+        model=plan.model,
+        cap_microusd=rooms.usage.cap_of(run),
         status_url=rooms.status_page(run),
         branch=branch_of(seen.request.issue),
-        lives_until=rooms.now() + rooms.limits.preview_hours * 3600 if alive else None,
+        lives_until=rooms.now() + plan.preview_s if alive else None,
     )
     commit = commit_message_view(seen, files=len(files))
     return Told(

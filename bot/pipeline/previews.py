@@ -24,6 +24,13 @@ class Previews:
             if (run.result.get("published") or {}).get("pull_request") == number:
                 self.end(run.id, reason)
 
+    def expire(self, run: RunId) -> None:
+        """Take a preview away, unless its life was prolonged meanwhile."""
+        if any(
+            (vm.keep_until or 0) <= self.rooms.now() for vm in self.rooms.fleet.machines(run) if vm.keep_until
+        ):
+            self.end(run, "its time was up")
+
     def end(self, run: RunId, reason: str) -> None:
         """The preview of one build. Doing it twice changes nothing."""
         row = self.rooms.runs.get(run)

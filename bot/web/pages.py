@@ -152,12 +152,12 @@ def _build(desk: Desk, run: RunId) -> BuildPage:
     repo_url = f"{desk.site}/{seen.request.repo.full_name}"
     read = seen.spent.input + seen.spent.cache_read + seen.spent.cache_write
     return BuildPage(
-        build=progress_view(seen, now=desk.now(), cap_microusd=desk.usage.cap_microusd, status_url=""),
+        build=progress_view(seen, now=desk.now(), cap_microusd=desk.usage.cap_of(run), status_url=""),
         issue_url=f"{repo_url}/issues/{seen.request.issue}",
         repo_url=repo_url,
         begun=words.moment(seen.created_at),
         spent_microusd=seen.spent.cost_microusd,
-        cap_microusd=desk.usage.cap_microusd,
+        cap_microusd=desk.usage.cap_of(run),
         tokens_in=words.tokens(read),
         tokens_out=words.tokens(seen.spent.output),
         requirements=seen.brief.requirements if seen.brief else (),

@@ -25,6 +25,9 @@ BODY_LIMIT_BYTES = 25 * 1024 * 1024
 Enqueue = Callable[[Any, str, str], None]
 """(open connection of the journal's database, delivery id, full name of the repository)."""
 
+ANY_PLAUSIBLE_LABEL = ""
+"""A repository may have chosen a label of its own, which only the worker can look up."""
+
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _STATUS: dict[type[BotError], int] = {Unauthentic: 401, UserError: 400, Transient: 503}
@@ -120,7 +123,9 @@ def _headers() -> tuple[str, str]:
 def _ours(intake: Intake, event: str, body: bytes) -> Event | Ignored:
     """The event, unless it asks nothing of us: what other people write in their issues is not stored."""
     parsed = parse(event, body, app_id=intake.app_id)
-    if not isinstance(parsed, Ignored) and policy.concerns(parsed, intake.trigger_label) is None:
+    if not isinstance(parsed, Ignored) and not any(
+        policy.concerns(parsed, label) for label in (intake.trigger_label, ANY_PLAUSIBLE_LABEL)
+    ):
         return Ignored("it asks nothing of us")
     return parsed
 

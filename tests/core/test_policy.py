@@ -5,6 +5,16 @@ from dataclasses import replace
 import pytest
 
 from bot.core.commands import Command
+from bot.core.decisions import (
+    Answer,
+    CancelRun,
+    Decision,
+    EndPreview,
+    Nothing,
+    Refuse,
+    Reply,
+    StartBuild,
+)
 from bot.core.events import (
     CommentCreated,
     Event,
@@ -18,16 +28,9 @@ from bot.core.models import BuildRequest, Repo, RunId
 from bot.core.policy import (
     _OF_COMMAND,
     _RULES,
-    Answer,
     Ask,
-    CancelRun,
-    Decision,
-    EndPreview,
-    Nothing,
     Permission,
-    Refuse,
-    Reply,
-    StartBuild,
+    Standing,
     branch_of,
     concerns,
     decide,
@@ -53,11 +56,12 @@ def says(text: str) -> CommentCreated:
 def what(
     event: Event, permission: Permission, active: RunId | None, least: Permission = Permission.WRITE
 ) -> Decision:
-    return decide(event, trigger_label="swarm-build", permission=permission, least=least, active=active)
+    standing = Standing(active=active, latest=active)
+    return decide(event, trigger_label="swarm-build", permission=permission, least=least, standing=standing)
 
 
 ON_PULL = replace(says("/swarm rebuild in blue"), is_pull_request=True)
-REFUSED = Refuse("starting or stopping a build takes write permission in this repository")
+REFUSED = Refuse("starting or steering a build takes write permission in this repository")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,7 @@ REFUSED = Refuse("starting or stopping a build takes write permission in this re
             None,
             Answer(Reply.UNKNOWN_COMMAND, word="bild", nearest="build"),
         ),
-        (ON_PULL, Permission.WRITE, None, Answer(Reply.ASK_IN_THE_ISSUE)),
+        (ON_PULL, Permission.WRITE, None, StartBuild(True, "in blue")),
         (ON_PULL, Permission.READ, None, REFUSED),
         (says("nice work"), Permission.ADMIN, RUN, Nothing("it asks nothing of us")),
     ],
@@ -161,7 +165,7 @@ def test_permissions_are_ordered() -> None:
 
 def test_request() -> None:
     """The order carries the issue as it stood in the signed payload."""
-    request = request_of(says("/swarm build in blue"), StartBuild(True, "in blue"), "d-1")
+    request = request_of(says("/swarm build in blue"), StartBuild(True, "in blue"), "d-1", None)
     assert request == BuildRequest(
         REPO, 7, "Snake", "Build it", "ada", "d-1", insist=True, feedback="in blue"
     )

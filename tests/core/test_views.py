@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from bot.core.decisions import Answer, Reply
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -25,7 +26,6 @@ from bot.core.models import (
     RunState,
     Tokens,
 )
-from bot.core.policy import Answer, Reply
 from bot.core.snapshot import Progress, Snapshot, phase_lines
 from bot.core.texts import Texts, default_loader
 from bot.core.views import (
@@ -231,34 +231,26 @@ def test_endings() -> None:
     assert_snapshot("failure.md", TEXTS.render("github/failure.md.j2", failure))
 
 
+def answered(reply: Reply, seen: Snapshot | None) -> str:
+    answer = Answer(
+        reply, word="bild", nearest="build", why="workers= takes a whole number, such as | workers=3"
+    )
+    build = progress_view(seen, now=START + 60, cap_microusd=CAP, status_url=STATUS) if seen else None
+    view = answer_view(answer, build=build, doing="Build with the swarm", trigger_label="swarm-build")
+    return TEXTS.render(f"github/{reply}.md.j2", view)
+
+
 @pytest.mark.parametrize("reply", list(Reply))
 def test_answers(reply: Reply) -> None:
     """Every reply has its template."""
-    answer = Answer(reply, run=RUN, word="bild", nearest="build")
-    view = answer_view(
-        answer,
-        run=RUN,
-        phase=Phase.SWARM,
-        spent_microusd=545_000,
-        cap_microusd=CAP,
-        status_url=STATUS,
-        trigger_label="swarm-build",
-    )
-    assert_snapshot(f"answer_{reply}.md", TEXTS.render(f"github/{reply}.md.j2", view))
+    assert_snapshot(f"answer_{reply}.md", answered(reply, BUILDING))
 
 
-def test_status_without_a_build() -> None:
-    """Nothing active is an answer, too."""
-    view = answer_view(
-        Answer(Reply.STATUS),
-        run=None,
-        phase=None,
-        spent_microusd=0,
-        cap_microusd=CAP,
-        status_url="",
-        trigger_label="go",
-    )
-    assert_snapshot("answer_status_none.md", TEXTS.render("github/status.md.j2", view))
+def test_status() -> None:
+    """Of a build that ended, and of none."""
+    assert_snapshot("answer_status_built.md", answered(Reply.STATUS, BUILT))
+    assert_snapshot("answer_status_failed.md", answered(Reply.STATUS, FAILED))
+    assert_snapshot("answer_status_none.md", answered(Reply.STATUS, None))
 
 
 def test_phases_of_an_ended_build() -> None:
