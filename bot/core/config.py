@@ -142,12 +142,14 @@ def _read(data: bytes) -> tuple[Mapping[str, Any], Mapping[str, int], tuple[str,
         raise UserError(f"it is larger than {_LARGEST_BYTES // 1024} KiB")
     text = data.decode("utf-8")
     node = yaml.compose(text, Loader=yaml.SafeLoader)
-    content = yaml.safe_load(text) or {}
-    if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode | None):
+    content = yaml.safe_load(text)
+    if content is None:
+        return {}, {}, ()
+    if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError("it has to be a list of `key: value`, one a line")
     lines: dict[str, int] = {}
     twice = []
-    for key, _ in node.value if node else ():
+    for key, _ in node.value:
         name, line = str(key.value), key.start_mark.line + 1
         if name in lines:
             twice.append(f"line {line}: `{_short(name)}` stands here a second time")

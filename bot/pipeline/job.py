@@ -96,6 +96,7 @@ class Job:
         self._rooms.runs.keep(self._run, golden=golden, deadline=deadline)
         ahead = self._background.submit(self._the_swarm().prepare)
         remarks = planning.remarks(self._repository(), self._record, self._rooms.least)
+        self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
         result = self._rooms.read_issue(self._run, request, remarks)
         ahead.result()
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
