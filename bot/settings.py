@@ -72,8 +72,13 @@ class Settings(BaseSettings):
     # Models
     anthropic_api_key: SecretStr = Field(SecretStr(""), description="Never leaves the worker.")
     anthropic_base_url: str = Field("https://api.anthropic.com", description="Where the Messages API is.")
-    agent_model: str = Field("claude-sonnet-4-5", description="Model of architect and workers.")
-    brief_model: str = Field("claude-sonnet-4-5", description="Model that reads the issue.")
+    agent_model: str = Field("claude-sonnet-5", description="Model of architect and workers.")
+    agent_thinking: str = Field(
+        "low",
+        pattern="^(off|minimal|low|medium|high)$",
+        description="How long agents think: off, minimal, low, medium, high.",
+    )
+    brief_model: str = Field("claude-sonnet-5", description="Model that reads the issue.")
     max_tokens: int = Field(32_000, ge=256, description="Ceiling of max_tokens of one call.")
     run_budget_usd: float = Field(10.0, gt=0, description="Dollars that one build may spend on models.")
     pi_package: str = Field(

@@ -12,7 +12,7 @@ MAX_LINES = 400
 # From the bottom up. A module may import what stands below it, and its own room.
 LAYERS = (
     {"core"},
-    {"vms.base", "settings"},
+    {"vms.base", "settings", "serving"},
     {"pipeline.journal", "pipeline.engine", "gateway", "github", "vms", "local"},
     {"agents"},
     {"pipeline", "web"},
@@ -25,7 +25,7 @@ WEB_SEES = {"core", "web", "pipeline.journal", "pipeline.engine"}
 AGENTS_NEVER_SEE = {"github", "local", "gateway"}
 OWNERS = {
     "flask": {"web", "gateway", "local", "cli.wiring"},
-    "waitress": {"gateway", "local"},
+    "waitress": {"serving"},
     "github": {"github"},
     "paramiko": {"vms"},
     "httpx": {"vms", "github", "gateway", "pipeline.preview", "local", "cli"},

@@ -47,7 +47,7 @@ _TIDY = (
     "find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name jiti -exec rm -rf {} +; "
     "rm -rf /root/.cache /root/.npm /root/.bash_history; : >/etc/machine-id; sync"
 )
-_SELF_CHECK_MODEL = "claude-sonnet-4-5"
+_SELF_CHECK_MODEL = "claude-sonnet-5"
 
 
 @dataclass(frozen=True, slots=True)

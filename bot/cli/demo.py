@@ -1,6 +1,7 @@
 """`swarm-bot demo`: the main job on one machine, from a label to a pull request with a live preview."""
 
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -49,9 +50,11 @@ class Demo:
         """The whole demo; 0 only if the build succeeded and its evidence is good."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
-        self.console.print(wiring.model_line(self.settings, self.rate))
+        self.console.print(wiring.model_line(self.settings, self.rate), soft_wrap=True, markup=False)
         self.settings.swarm_cache.mkdir(parents=True, exist_ok=True)
-        state = Path(tempfile.mkdtemp(prefix="demo-", dir=self.settings.swarm_cache))
+        state = Path(
+            tempfile.mkdtemp(prefix="demo-", suffix=f"-{os.getpid()}", dir=self.settings.swarm_cache)
+        )
         try:
             with children(state / "logs") as processes:
                 with self.console.status("") as status:
@@ -80,7 +83,7 @@ class Demo:
         alice = Person(world.github, PERSON)
         title, _, text = self.issue.read_text().partition("\n")
         number, issue_url = alice.open_issue(REPOSITORY, title.lstrip("# ").strip(), text.strip())
-        self.console.print(f"issue         {issue_url}", markup=False)
+        self.console.print(f"issue         {issue_url}", markup=False, soft_wrap=True)
         labelled_at = time.time()
         alice.label(REPOSITORY, number, world.settings.trigger_label)
         stores = wiring.stores(world.settings)

@@ -67,4 +67,4 @@ def summary(console: Console, report: Mapping[str, Any]) -> None:
     for name, value in rows:
         if value:
             table.add_row(Text(name, style="dim"), Text(str(value), overflow="fold"))
-    console.print(table)
+    console.print(table, soft_wrap=True)

@@ -182,6 +182,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
             warm_workers=plan.warm_workers,
             run_deadline=deadline,
             stall_s=settings.stall_seconds,
+            thinking=settings.agent_thinking,
         )
         return Swarm(
             run,

@@ -1,15 +1,12 @@
 """Both services on loopback ports of this process, and the dials by which a machine's connection reaches them."""
 
 import socket
-import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import httpx
-from waitress import wasyncore
-from waitress.server import TcpWSGIServer, create_server
 
 from bot.core.models import VmId
 from bot.gateway.accounts import Accounts
@@ -18,6 +15,7 @@ from bot.gateway.limiter import Limiter
 from bot.gateway.llm import LIMIT_BYTES, create_app
 from bot.gateway.registry import Refused, RegistryProxy
 from bot.gateway.upstream import Upstream
+from bot.serving import Serving
 from bot.vms.base import Dial
 
 _CONNECTIONS = 1000  # a connection that idles costs nothing; each call that runs holds a thread
@@ -127,27 +125,18 @@ class Gateway:
             ping_s=ping_s,
             hold_s=hold_s,
         )
-        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.llm_address: tuple[str, int] = listener.getsockname()
-        self._sockets: dict[int, socket.socket] = {}  # waitress' loop runs while there are some
-        self._server = cast(  # one listening socket makes one server
-            TcpWSGIServer,
-            create_server(
-                app,
-                map=self._sockets,
-                sockets=[listener],
-                threads=threads,
-                connection_limit=_CONNECTIONS,
-                max_request_body_size=LIMIT_BYTES + 1,
-                channel_timeout=300,
-                ident=None,
-            ),
+        self._models = Serving(
+            app,
+            name="llm-gateway",
+            threads=threads,
+            connection_limit=_CONNECTIONS,
+            max_request_body_size=LIMIT_BYTES + 1,
+            channel_timeout=300,
+            ident=None,
         )
+        self.llm_address = self._models.address
         self._registry = RegistryProxy(registry_hosts, caller=self._callers.vm_of, refused=refused)
         self.registry_address = self._registry.address
-        self._closing = threading.Event()
-        self._loop = threading.Thread(target=self._run, name="llm-gateway", daemon=True)
-        self._loop.start()
 
     def llm_dial(self, vm: VmId) -> Dial:
         """Opens connections to the model gateway that are known to come from this machine."""
@@ -160,16 +149,7 @@ class Gateway:
     def close(self) -> None:
         self._upstream.close()
         self._registry.close()
-        self._server.task_dispatcher.shutdown(timeout=1)
-        self._closing.set()
-        self._server.pull_trigger()  # wakes the loop
-        self._loop.join()
-
-    def _run(self) -> None:
-        # Instead of waitress' own `run`, which only a signal ends. Polled, because select() knows 1,024 files only.
-        while not self._closing.is_set():
-            wasyncore.loop(timeout=30.0, use_poll=True, map=self._sockets, count=1)
-        wasyncore.close_all(self._sockets, ignore_all=True)
+        self._models.stop()
 
     def __enter__(self) -> Self:
         return self

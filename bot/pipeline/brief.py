@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Self
 
 import anthropic
 import stamina
@@ -18,6 +18,7 @@ from bot.core.prompts import ArchitectPrompt, BriefPrompt, IssuePrompt, Remark
 from bot.core.texts import Texts
 from bot.core.usage import charge, price, worst_price
 from bot.core.visible import visible_line, visible_text
+from bot.gateway.accounts import Accounts
 
 TOOL = "brief"
 """The tool whose input is the answer. It does nothing; being made to call it gives the answer its shape."""
@@ -48,16 +49,6 @@ _ERRORS: TranslationTable = {
     anthropic.RetryableError: Transient,
     anthropic.AnthropicError: Permanent,
 }
-
-
-class Accounts(Protocol):
-    """Who pays: the worst price is set aside before a call and settled after it. `pipeline.journal.usage.Usage` is one."""
-
-    def reserve(self, run: RunId, agent: AgentLabel, model: str, microusd: int) -> str | None: ...
-
-    def settle(self, call: str, tokens: Tokens) -> None: ...
-
-    def settle_broken(self, call: str, tokens: Tokens) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
-from bot.core.errors import Declined, Permanent, Unclear
+from bot.core.errors import BotError, Declined, Permanent, Unclear
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -125,7 +125,11 @@ class Job:
             feedback=request.feedback,
             start=request.options.start,
         )
-        outcome = self._the_swarm().build(prompt)
+        try:
+            outcome = self._the_swarm().build(prompt)
+        except BotError:
+            self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
+            raise
         self._rooms.runs.keep(self._run, outcome=dump(outcome))
         if outcome.architect_state is not AgentState.DONE:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
@@ -227,6 +231,12 @@ class Job:
                     self._run, CommitId(facts["golden"]), facts["deadline"], plan, people
                 )
             return self._swarm
+
+    def _drop_swarm(self) -> None:
+        with self._lock:
+            swarm, self._swarm = self._swarm, None
+        if swarm is not None:
+            swarm.close()
 
     def _clean_machine(self) -> CleanMachine:
         with self._lock:

@@ -48,6 +48,7 @@ class Preview:
         registry: Dial,
         tools: PreviewTools,
         start_limit_s: float,
+        probe_limit_s: float = PROBE_LIMIT_S,
         now: Callable[[], str],
         check_cancelled: Callable[[], None],
         setup: AppSetup | None = None,
@@ -57,6 +58,7 @@ class Preview:
         self._registry = registry
         self._tools = tools
         self._start_limit_s = start_limit_s
+        self._probe_limit_s = probe_limit_s
         self._now = now
         self._check_cancelled = check_cancelled
         self._setup = setup or AppSetup()
@@ -152,7 +154,7 @@ class Preview:
         return self._probe(evidence, self._provider.public_url(self._shell.vm, port))
 
     def _probe(self, evidence: Evidence, url: str) -> Evidence:
-        status, problem = visit(url, self._check_cancelled)
+        status, problem = visit(url, self._check_cancelled, self._probe_limit_s)
         evidence = replace(
             evidence, url=url, status=status, problem=problem, ok=not problem, probed_at=self._now()
         )

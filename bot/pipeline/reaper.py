@@ -4,18 +4,19 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.core.errors import BotError, NotFound
-from bot.core.models import VmId
+from bot.core.models import CommitId, VmId
 from bot.pipeline.journal.fleet import Fleet, VmRow
 from bot.pipeline.journal.runs import Runs
-from bot.vms.base import Provider
+from bot.vms.base import Provider, VmInfo
 
 log = logging.getLogger(__name__)
 
 LABEL_APP = "swarm-build"
-ORPHAN_AGE_S = 900.0
-"""An unknown machine with our labels gets this long to turn up in the journal before it is deleted."""
+ORPHAN_AGE_S = 1800.0
+"""A machine that no row knows is left alone for so long: a golden image that is being built has none, either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,26 @@ class Reaper:
         return True
 
     def _orphans(self) -> int:
+        """Machines that no row knows: ours by their labels, or unlabelled children of our golden images."""
         known = {row.vm for row in self.fleet.machines()}
-        waiting = any(row.vm is None for row in self.fleet.machines())
+        golden = set(self.fleet.golden_commits())
         gone = 0
         for vm in self.provider.vms():
-            ours = vm.labels.get("app") == LABEL_APP and vm.labels.get("deployment") == self.deployment
-            if ours and vm.id not in known and not waiting:
-                log.warning("machine %s carries our labels and belongs to no build: deleted", vm.id)
+            if vm.id not in known and self._age_s(vm) > ORPHAN_AGE_S and self._is_ours(vm, golden):
+                log.warning("vm %s belongs to no build: deleted", vm.id)
                 gone += self._delete_vm(vm.id)
         return gone
+
+    def _age_s(self, vm: VmInfo) -> float:
+        return self.now() - datetime.fromisoformat(vm.created_at).timestamp() if vm.created_at else 0.0
+
+    def _is_ours(self, vm: VmInfo, golden: set[CommitId]) -> bool:
+        if vm.labels:
+            return vm.labels.get("app") == LABEL_APP and vm.labels.get("deployment") == self.deployment
+        try:
+            return self.provider.metadata(vm.id).parent_commit in golden
+        except NotFound:
+            return False  # it went since the list was made
 
     def run_forever(self, stop: threading.Event, every_s: float) -> None:
         """Sweep at once and then every `every_s` seconds, until `stop`."""

@@ -29,7 +29,7 @@ from tests.agents.scripted import ScriptedModel
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 MODEL = "claude-sonnet-4-5"
-DEPLOYMENT = "tests"
+DEPLOYMENT = "local"  # the same image as the walks: it is built once
 NEW_PI = "@earendil-works/pi-coding-agent@0.87.1"
 OLD_PI = "@mariozechner/pi-coding-agent@0.73.1"
 

@@ -164,13 +164,10 @@ class _Server(paramiko.ServerInterface):
     @staticmethod
     def _stdin(channel: paramiko.Channel, ran: "subprocess.Popen[bytes]") -> None:
         assert ran.stdin
-        with ran.stdin:
-            try:
-                while data := channel.recv(65536):
-                    ran.stdin.write(data)
-                    ran.stdin.flush()
-            except OSError:
-                pass
+        with suppress(OSError, EOFError, paramiko.SSHException), ran.stdin:  # cut, or the program ended first
+            while data := channel.recv(65536):
+                ran.stdin.write(data)
+                ran.stdin.flush()
 
     @staticmethod
     def _output(channel: paramiko.Channel, ran: "subprocess.Popen[bytes]") -> None:

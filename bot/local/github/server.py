@@ -1,13 +1,9 @@
 """Starting and stopping a local GitHub in this process."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from waitress import wasyncore
-from waitress.server import create_server
 
 import bot
 from bot.core.texts import Texts, default_loader
@@ -21,6 +17,7 @@ from bot.local.github.hooks import Outbox
 from bot.local.github.operations import HANDLERS
 from bot.local.github.violations import Violations
 from bot.local.github.world import World
+from bot.serving import Serving
 
 HOST = "127.0.0.1"
 THREADS = 16
@@ -96,27 +93,15 @@ def start(
     faults, violations = Faults(), Violations()
     outbox = Outbox(world, faults, violations)
     api = Api(world, outbox, faults, violations, HANDLERS)
-    sockets: Any = {}  # the stubs have waitress's map of dispatchers as one of sockets
-    server: Any = create_server(  # and do not know the server's own attributes
-        make_app(api, Texts(default_loader(_templates()))),
-        map=sockets,
-        host=HOST,
-        port=port,
-        threads=THREADS,
-        ident="local-github",
-    )
-    world.web_url = f"http://{HOST}:{server.effective_port}"
+    web = make_app(api, Texts(default_loader(_templates())))
+    serving = Serving(web, name="local-github", host=HOST, port=port, threads=THREADS, ident="local-github")
+    world.web_url = serving.url
     app = seed.seed(world, manifest or seed.MANIFEST)
     if webhook_url is not None:
         local_api.set_hook(api, webhook_url)
-    loop = threading.Thread(target=server.run, name="local-github", daemon=True)
-    loop.start()
 
     def stop() -> None:
-        server.task_dispatcher.shutdown()
-        # Sockets belong to the loop's thread; it ends when none is left.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
-        loop.join()
+        serving.stop()
         outbox.stop()
         world.store.close()
 

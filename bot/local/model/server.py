@@ -8,12 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Request, Response, jsonify, request
 from pydantic import BaseModel, Field, ValidationError
-from waitress import wasyncore
-from waitress.server import create_server
 
 from bot.local.model.conversation import Refused, read_request
 from bot.local.model.faults import Fault, FaultKind, Faults
@@ -22,6 +19,7 @@ from bot.local.model.pace import Metronome, Pace
 from bot.local.model.playing import Playing
 from bot.local.model.reply import error, message, whole
 from bot.local.model.scenarios import answer
+from bot.serving import Serving
 
 LOCAL_KEY = "sk-ant-local-scripted-model"
 """The API key that the scripted model takes unless told otherwise. It opens nothing else."""
@@ -191,24 +189,18 @@ def start(
         host: address to listen on.
     """
     world = _World(api_key, Pace(rate, ttft_s))
-    sockets: Any = {}  # the stubs have waitress's map of dispatchers as one of sockets
-    server: Any = create_server(  # and do not know the server's own attributes
+    serving = Serving(
         _app(world),
-        map=sockets,
+        name="scripted-model",
         host=host,
         port=port,
         threads=THREADS,
         channel_request_lookahead=1,  # so that an answer can tell that its caller has left
         ident="scripted-model",
     )
-    loop = threading.Thread(target=server.run, name="scripted-model", daemon=True)
-    loop.start()
 
     def stop() -> None:
         world.stopping.set()
-        server.task_dispatcher.shutdown()
-        # Sockets belong to the loop's thread; it ends when none is left.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
-        loop.join()
+        serving.stop()
 
-    return Running(f"http://{host}:{server.effective_port}", api_key, stop)
+    return Running(serving.url, api_key, stop)

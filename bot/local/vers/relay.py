@@ -86,6 +86,7 @@ class Tls(Plain):
                 self._incoming.write(data)
         self.sock.sendall(self._outgoing.read())
         self.sock.setblocking(False)
+        self._more = True  # the first data may have come together with the end of the handshake
 
     def read(self) -> bytes | None:
         if not self._more:

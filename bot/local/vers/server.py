@@ -9,16 +9,12 @@ import os
 import random
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
-
-from waitress import wasyncore
-from waitress.server import TcpWSGIServer, create_server
+from typing import NoReturn, Self
 
 from bot.local.vers import base_tree, tls
 from bot.local.vers.api import create_app
@@ -31,6 +27,7 @@ from bot.local.vers.machines import Machines
 from bot.local.vers.publish import Publications
 from bot.local.vers.store import Store
 from bot.local.vers.world import World
+from bot.serving import Serving
 
 VM_DOMAIN = "vm.vers.localhost"
 _THREADS = 64
@@ -158,7 +155,7 @@ def start(
             new_port=lambda: draw.randint(20000, 60000),
             open_connections=doorman.open_connections,
         )
-        rest = _Rest(world, port)
+        rest = Serving(create_app(world), name="vers-rest", port=port, threads=_THREADS, ident="vers")
         undo.callback(rest.stop)
         address = Address(
             base_url=rest.url,
@@ -169,41 +166,6 @@ def start(
             publish_url=f"{rest.url}/_local/publish",
         )
         return Running(address, folder.name, undo.pop_all().close)
-
-
-class _Rest:
-    """The REST server on a thread of its own."""
-
-    def __init__(self, world: World, port: int) -> None:
-        self._sockets: dict[int, Any] = {}
-        server = create_server(
-            create_app(world),
-            map=self._sockets,
-            host="127.0.0.1",
-            port=port,
-            threads=_THREADS,
-            ident="vers",
-            asyncore_use_poll=True,  # select ends at 1024 descriptors
-        )
-        if not isinstance(server, TcpWSGIServer) or server.socket is None:
-            raise TypeError(f"one address gives one socket, not {server!r}")
-        self._server = server
-        self._leave = threading.Event()
-        self.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._loop, name="rest", daemon=True)
-        self._thread.start()
-
-    def _loop(self) -> None:
-        # waitress' own run() can only be left by a signal to the main thread
-        while not self._leave.is_set():
-            wasyncore.loop(timeout=0.5, use_poll=True, map=self._sockets, count=1)
-        wasyncore.close_all(self._sockets, ignore_all=True)
-        self._server.task_dispatcher.shutdown(timeout=1)
-
-    def stop(self) -> None:
-        self._leave.set()
-        self._server.pull_trigger()
-        self._thread.join()
 
 
 def serve(port: int, cache: Path) -> NoReturn:

@@ -252,6 +252,11 @@ class Fleet:
             ).first()
         return CommitId(row.commit_id) if row else None
 
+    def golden_commits(self) -> list[CommitId]:
+        """The golden commits of all recipes that were built."""
+        with self._engine.begin() as db:
+            return [CommitId(row.commit_id) for row in db.execute(select(golden_images.c.commit_id))]
+
     def set_golden(self, recipe: str, commit: CommitId, name: str) -> None:
         with self._engine.begin() as db:
             values = {"commit_id": commit, "name": name, "created_at": self._now()}
