@@ -42,6 +42,8 @@ class Snapshot:
     brief: Brief | None = None
     evidence: Evidence | None = None
     published: Published | None = None
+    gated: bool = False
+    """Its specification waits for approval."""
     preview_ended: bool = False
     """The machine that was probed is gone."""
 

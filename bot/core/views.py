@@ -78,7 +78,7 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         requested_by=seen.request.requested_by,
         state=seen.state,
         ended=seen.state.ended,
-        headline=words.HEADLINES[seen.state],
+        headline="Waiting for approval" if _gated(seen) else words.HEADLINES[seen.state],
         mark=words.RUN_MARKS[seen.state],
         phases=phase_lines(seen, now),
         agents=tuple(agent_line(agent) for agent in seen.agents),
@@ -98,7 +98,13 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
     )
 
 
+def _gated(seen: Snapshot) -> bool:
+    return seen.gated and not seen.state.ended
+
+
 def _next_step(seen: Snapshot) -> str:
+    if _gated(seen):
+        return "Its specification is below: `/swarm approve`, or `/swarm revise` and your words."
     if seen.state is RunState.SUCCEEDED and seen.published:
         return f"Review #{seen.published.pull_request}; closing it takes the preview away."
     return _NEXT.get(seen.state, "")

@@ -149,7 +149,7 @@ class Intake:
                 return f"build {run} is shown again"
             case Refuse(why=why):
                 body = self.rooms.texts.render("github/refusal.md.j2", refusal_view(case.concern.sender, why))
-                case.repository.say(number, body, f"refusal={delivery}")
+                case.repository.say(number, body, f"refusal={case.concern.sender}")  # once, however often
                 return f"refused @{case.concern.sender}: {why}"
 
     def _start(self, decision: StartBuild, case: _Case) -> str:

@@ -204,6 +204,14 @@ def test_pull_request(name: str, changes: dict[str, Any]) -> None:
     assert_snapshot(f"pull_request_{name}.md", pull_request(**changes))
 
 
+def test_a_gated_build_says_what_it_waits_for() -> None:
+    """Until it has ended."""
+    gated = replace(BUILDING, gated=True)
+    assert "Waiting for approval" in progress(gated)
+    assert "/swarm approve" in progress(gated)
+    assert "/swarm approve" not in progress(replace(BUILT, gated=True))
+
+
 def test_commit_message() -> None:
     """The commit keeps the repository's workflows off, and its subject is short."""
     text = TEXTS.render("github/commit_message.txt.j2", commit_message_view(BUILT, files=4))
