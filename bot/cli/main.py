@@ -41,8 +41,12 @@ def cli() -> None:
 def _settings() -> Settings:
     settings = load_settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("paramiko", "httpx", "alembic", "dbos", "waitress"):
+    for noisy in ("httpx", "httpx2", "alembic", "dbos", "waitress"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # a second try is no news
+    logging.getLogger("paramiko").setLevel(
+        logging.CRITICAL
+    )  # a refused connection is our caller's to tell, not its
     return settings
 
 
