@@ -5,7 +5,9 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from flask import Flask
 
 from bot.agents.golden import GoldenImages, GoldenSettings
@@ -13,6 +15,7 @@ from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
+from bot.cli import identity
 from bot.core.errors import UserError
 from bot.core.models import CommitId, RunId, VmId
 from bot.core.plan import Allowed, Plan
@@ -23,6 +26,7 @@ from bot.github.app import GitHubApp
 from bot.pipeline import engine
 from bot.pipeline.brief import BriefReader
 from bot.pipeline.engine import Jobs
+from bot.pipeline.journal.credentials import Credentials
 from bot.pipeline.journal.database import Database, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate as migrate_journal
@@ -30,6 +34,7 @@ from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.pipeline.reaper import Reaper
 from bot.pipeline.rooms import Limits, Rooms
@@ -37,6 +42,8 @@ from bot.settings import Settings, load_settings
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
+from bot.web.pages import site_of
+from bot.web.setup import SetUp
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,13 @@ def templates() -> Path:
     """The folder of templates: beside `bot` in a checkout, inside it in an installed wheel."""
     beside = ROOT / "templates"
     return beside if beside.is_dir() else ROOT / "bot" / "_templates"
+
+
+def manifest() -> dict[str, Any]:
+    """app.yml, from the same places."""
+    beside = ROOT / "app.yml"
+    file = beside if beside.is_file() else ROOT / "bot" / "_app.yml"
+    return dict(yaml.safe_load(file.read_text()))
 
 
 def texts() -> Texts:
@@ -69,6 +83,7 @@ class Stores:
     usage: Usage
     results: Results
     orders: Orders
+    credentials: Credentials
 
 
 def stores(settings: Settings) -> Stores:
@@ -82,6 +97,7 @@ def stores(settings: Settings) -> Stores:
         Usage(database, time.time, cap),
         Results(database),
         Orders(database, time.time),
+        Credentials(database, time.time),
     )
 
 
@@ -235,6 +251,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         make_swarm=make_swarm,
         status_page=status_page(settings),
         now=time.time,
+        pace=Pace(time.time),
     )
 
 
@@ -263,7 +280,7 @@ def web_app() -> Flask:
     settings = load_settings()
     kept = stores(settings)
     return create_app(
-        webhook_secret=settings.github_webhook_secret.get_secret_value(),
+        identity=lambda: identity.identity(settings, kept.credentials),
         runs=kept.runs,
         fleet=kept.fleet,
         usage=kept.usage,
@@ -271,9 +288,19 @@ def web_app() -> Flask:
         texts=texts(),
         static_folder=templates() / "web" / "static",
         trigger_label=settings.trigger_label,
-        app_id=settings.github_app_id,
         github_url=settings.github_url,
         now=time.time,
+        set_up=SetUp(
+            vault=lambda: identity.vault(settings, kept.credentials),
+            configured=lambda: bool(identity.identity(settings, kept.credentials).app_id),
+            exchange=lambda code: identity.exchange(settings, code),
+            texts=texts(),
+            manifest=manifest(),
+            public_url=settings.public_url.rstrip("/"),
+            site=site_of(settings.github_url),
+            admin_token=settings.admin_token.get_secret_value(),
+            store=settings.store_credentials,
+        ),
     )
 
 

@@ -57,8 +57,16 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
-class EndPreview:
-    """Take the pull request's preview away."""
+class EndIssue:
+    """Nothing of this issue goes on: its builds end and its previews go. `reason` is for people."""
+
+    issue: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndPullRequest:
+    """The pull request was closed or merged: its preview goes, and so does a build that would renew it."""
 
     pull_request: int
     reason: str
@@ -108,7 +116,8 @@ class Nothing:
 Decision = (
     StartBuild
     | CancelRun
-    | EndPreview
+    | EndIssue
+    | EndPullRequest
     | GiveOrder
     | ExtendPreview
     | ShowAgain

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapter, ValidationError
 
+from bot.core import installations
 from bot.core.errors import UserError
+from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
 
 REBUILD_BUTTON = "rebuild"
@@ -132,9 +134,19 @@ Event = Annotated[
     | CommentCreated
     | ReviewCommentCreated
     | RebuildRequested
-    | PullRequestClosed,
+    | PullRequestClosed
+    | RepositoriesAdded
+    | RepositoriesGone
+    | InstallationGone,
     Discriminator("kind"),
 ]
+
+
+def partition(event: Event) -> str:
+    """Deliveries of one partition are handled one after the other: those of a repository, or of an installation."""
+    if isinstance(event, InstallationEvent):
+        return f"installation-{event.installation_id}"
+    return event.repo.full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +183,15 @@ def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
     action = body.get("action")
     name = f"{event}.{action}" if isinstance(action, str) else event
     read = _READERS.get(name)
-    if read is None:
-        return Ignored(f"{name} is not ours")
     try:
+        if (about := installations.read(name, body)) is not None:
+            return (
+                about
+                if about.installation_id and about.subjects
+                else Ignored(f"{name} names nothing of ours")
+            )
+        if read is None:
+            return Ignored(f"{name} is not ours")
         frame = _Frame.model_validate(body)
         if frame.sender.type == "Bot":
             return Ignored("sent by a bot")
@@ -290,7 +308,7 @@ class _Pressed(BaseModel):
 
 class _Button(BaseModel):
     check_run: _CheckRun
-    requested_action: _Pressed
+    requested_action: _Pressed | None = None
 
 
 class _Head(BaseModel):
@@ -360,8 +378,9 @@ def _reviewed(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ig
 def _button_pressed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
     # GitHub sends a click to the App that made the check run, and to no other.
     seen = _Button.model_validate(body)
-    if seen.requested_action.identifier != REBUILD_BUTTON:
-        return Ignored(f"the button {seen.requested_action.identifier} is not ours")
+    pressed = seen.requested_action.identifier if seen.requested_action else ""
+    if pressed != REBUILD_BUTTON:
+        return Ignored(f"the button {pressed} is not ours")
     return RebuildRequested(frame.repo, seen.check_run.check_suite.head_branch or "", frame.by)
 
 

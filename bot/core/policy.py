@@ -15,7 +15,8 @@ from bot.core.decisions import (
     Answer,
     CancelRun,
     Decision,
-    EndPreview,
+    EndIssue,
+    EndPullRequest,
     ExtendPreview,
     GiveOrder,
     LetCiRun,
@@ -35,6 +36,7 @@ from bot.core.events import (
     RebuildRequested,
     ReviewCommentCreated,
 )
+from bot.core.installations import InstallationEvent
 from bot.core.models import BuildRequest, Options, OrderKind, Repo, RunId
 
 BRANCH_PREFIX = "swarm/"
@@ -196,12 +198,10 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
     An empty `trigger_label` stands for every plausible one: which it is says the repository's configuration.
     """
     match event:
-        case IssueLabeled(repo=repo, issue=issue, label=label, sender=sender):
-            ours = _starts(label, trigger_label)
-            return _concern(Ask.BUILD, repo, issue, sender.login) if ours else None
-        case IssueUnlabeled(repo=repo, issue=issue, label=label, sender=sender):
-            ours = _starts(label, trigger_label)
-            return _concern(Ask.WITHDRAW, repo, issue, sender.login) if ours else None
+        case IssueLabeled(repo=repo) | IssueUnlabeled(repo=repo):
+            ask = Ask.BUILD if isinstance(event, IssueLabeled) else Ask.WITHDRAW
+            ours = _starts(event.label, trigger_label)
+            return _concern(ask, repo, event.issue, event.sender.login) if ours else None
         case IssueClosed(repo=repo, issue=issue, sender=sender):
             return _concern(Ask.CLOSE, repo, issue, sender.login)
         case PullRequestClosed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
@@ -212,6 +212,8 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
             return _concern(Ask.INSIST, repo, of_issue, sender.login) if of_issue else None
         case CommentCreated() | ReviewCommentCreated():
             return _said(event)
+        case _:
+            return None
 
 
 def _said(event: CommentCreated | ReviewCommentCreated) -> Concern | None:
@@ -260,8 +262,14 @@ def _cancel(reason: str, otherwise: Decision) -> _Rule:
     return lambda _concern, now: CancelRun(now.active, reason) if now.active else otherwise
 
 
+def _end_issue(reason: str) -> _Rule:
+    return lambda concern, _active: EndIssue(concern.number, reason)
+
+
 def _start(*, insist: bool) -> _Rule:
     def rule(concern: Concern, now: Standing) -> Decision:
+        if now.active and not insist:
+            return Nothing(f"build {now.active} is active, and its progress is in the issue")
         if now.active:
             return Answer(Reply.ALREADY_RUNNING, run=now.active)
         if concern.options.start and not now.published:
@@ -307,9 +315,9 @@ _RULES: Mapping[Ask, _Rule] = {
     Ask.BUILD: _start(insist=False),
     Ask.INSIST: _start(insist=True),
     Ask.STOP: _cancel("asked to by a command", Answer(Reply.NOTHING_TO_STOP)),
-    Ask.WITHDRAW: _cancel("the label was removed", Nothing("no build of this issue is active")),
-    Ask.CLOSE: _cancel("the issue was closed", Nothing("no build of this issue is active")),
-    Ask.END_PREVIEW: lambda concern, _now: EndPreview(concern.number, "the pull request was closed"),
+    Ask.WITHDRAW: _end_issue("the label was removed"),
+    Ask.CLOSE: _end_issue("the issue was closed"),
+    Ask.END_PREVIEW: lambda concern, _now: EndPullRequest(concern.number, "the pull request was closed"),
     Ask.FINISH: _order(OrderKind.FINISH),
     Ask.APPROVE: _order(OrderKind.APPROVE),
     Ask.REVISE: _order(OrderKind.REVISE),
@@ -361,7 +369,9 @@ def request_of(
             repo=event.repo, issue=event.issue, title=event.title, body=event.body,
             requested_by=event.sender.login, delivery=delivery,
         )  # fmt: skip
-    return request and replace(
+    if request is None or isinstance(event, InstallationEvent):
+        return None
+    return replace(
         request,
         repo=event.repo,
         requested_by=event.sender.login,

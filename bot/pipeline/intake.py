@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bot.core import policy, words
@@ -11,7 +10,8 @@ from bot.core.decisions import (
     Answer,
     CancelRun,
     Decision,
-    EndPreview,
+    EndIssue,
+    EndPullRequest,
     ExtendPreview,
     GiveOrder,
     LetCiRun,
@@ -21,8 +21,9 @@ from bot.core.decisions import (
     StartBuild,
 )
 from bot.core.errors import BotError, Transient, UserError
-from bot.core.events import Event, IssueLabeled, IssueUnlabeled
-from bot.core.models import Brief, Repo, RunId, RunState
+from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed
+from bot.core.installations import InstallationEvent
+from bot.core.models import Brief, RunId, RunState
 from bot.core.policy import Ask, Concern, Permission
 from bot.core.prompts import AnsweredPrompt
 from bot.core.views import answer_view, refusal_view
@@ -30,6 +31,7 @@ from bot.github.client import Repository
 from bot.pipeline import narrate, planning
 from bot.pipeline.desk import Desk
 from bot.pipeline.journal.runs import Run
+from bot.pipeline.lifecycle import Lifecycle
 from bot.pipeline.rooms import Rooms
 from bot.pipeline.standing import builds_of, standing_of
 
@@ -61,8 +63,7 @@ class Intake:
     rooms: Rooms
     desk: Desk
     trigger_label: str
-    end_preview: Callable[[Repo, int, str], None]
-    """Take the preview of a pull request away: repository, number, reason."""
+    lifecycle: Lifecycle
 
     def handle(self, delivery: str) -> str:
         """Do what a stored delivery asks for; what was done, for the log. Doing it twice changes nothing more.
@@ -71,6 +72,8 @@ class Intake:
             Transient: GitHub or the database did not answer; worth another try.
         """
         event: Event = load(Event, self.rooms.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
+        if isinstance(event, InstallationEvent):
+            return self._note(delivery, self.lifecycle.moved(event))
         label = self._trigger(event)
         concern = policy.concerns(event, label)
         if concern is None:
@@ -124,15 +127,23 @@ class Intake:
             case CancelRun(run=run, reason=reason):
                 self.rooms.runs.cancel(run, case.concern.sender, reason)
                 return f"build {run} asked to stop: {reason}"
-            case EndPreview(pull_request=closed, reason=reason):
-                self.end_preview(case.concern.repo, closed, reason)
-                return f"preview of #{closed} ended: {reason}"
+            case EndIssue() | EndPullRequest():
+                return self._end(decision, case)
             case Answer():
                 return self._answer(decision, case)
             case Nothing(why=why):
                 return why
             case _:
                 return self._steer(decision, case)
+
+    def _end(self, decision: EndIssue | EndPullRequest, case: _Case) -> str:
+        repo, sender, event = case.concern.repo, case.concern.sender, case.event
+        if isinstance(decision, EndIssue):
+            return self.lifecycle.end_issue(repo, decision.issue, sender, decision.reason)
+        merged = event.head_branch if isinstance(event, PullRequestClosed) and event.merged else ""
+        return self.lifecycle.end_pull_request(
+            repo, decision.pull_request, sender, decision.reason, delete_branch=merged
+        )
 
     def _steer(self, decision: Steering, case: _Case) -> str:
         number, delivery = case.concern.number, case.delivery

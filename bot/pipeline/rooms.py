@@ -20,6 +20,7 @@ from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.vms.base import Connect, Provider
 
@@ -61,3 +62,4 @@ class Rooms:
     """(run, golden commit, deadline in seconds since the epoch, plan, the people around)."""
     status_page: Callable[[RunId], str]
     now: Callable[[], float]
+    pace: Pace

@@ -25,7 +25,9 @@ def builds_of(runs: Runs, concern: Concern) -> list[Run]:
 def standing_of(rooms: Rooms, concern: Concern, builds: list[Run], delivery: str) -> Standing:
     """How the issue stands; a build that this very delivery started counts as not there yet."""
     builds = [run for run in builds if run.request.delivery != delivery]
-    active = next((run for run in builds if not run.state.ended), None)
+    active = next(
+        (run for run in builds if not run.state.ended and not rooms.runs.cancellation(run.id)), None
+    )
     published = next((run for run in builds if "published" in run.result), None)
     return Standing(
         active=active.id if active else None,

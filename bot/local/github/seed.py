@@ -36,6 +36,7 @@ MANIFEST: Mapping[str, Any] = {
         "issues",
         "pull_request",
         "pull_request_review_comment",
+        "repository",
     ],
 }
 

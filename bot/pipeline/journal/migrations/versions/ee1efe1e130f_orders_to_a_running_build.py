@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "ee1efe1e130f"
-down_revision = "3d0895414c8a"
+down_revision = "1b2ef8425fb1"
 branch_labels = None
 depends_on = None
 
