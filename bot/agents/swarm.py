@@ -15,6 +15,7 @@ from bot.agents.daemon import START, Daemon, Identity, PiGone
 from bot.agents.lines import WORKSPACE, Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
+from bot.agents.outside import Outside
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tools import Tools
@@ -58,6 +59,7 @@ class Swarm:
         limits: SwarmLimits,
         now: Callable[[], float],
         new_secret: Callable[[], str],
+        outside: Outside | None = None,
     ) -> None:
         self._run = run
         self._runs = runs
@@ -65,7 +67,10 @@ class Swarm:
         self._limits = limits
         self._now = now
         self._new_secret = new_secret
+        self._outside = outside or Outside()
+        self._told: set[str] = set()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
         self._start = NOTHING
@@ -82,7 +87,8 @@ class Swarm:
         )  # fmt: skip
         self._tools = Tools(
             fleet=fleet, roster=self._roster, machines=self._machines, spawning=spawning, texts=texts,
-            now=now, stopping=self._stopping, start=lambda: self._start,
+            now=now, stopping=self._stopping, hurry=self._hurry, before_spawn=self._outside.before_spawn,
+            start=lambda: self._start,
         )  # fmt: skip
         self._desk = CallDesk(
             run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._daemon
@@ -190,10 +196,23 @@ class Swarm:
             if not warmed and watch is not None and watch.progress.ready:
                 self._bench.warm()  # not before: the workers' start would slow the architect's
                 warmed = True
-            if self._now() > self._limits.run_deadline:
+            self._pass_on()
+            if self._now() > self._limits.run_deadline + self._outside.paused_s():
                 self._abort_architect()
                 return "the build did not finish within its time limit"
             self._roster.wait(_LOOK_EVERY_S if warmed else _LOOK_FOR_READY_S)
+
+    def _pass_on(self) -> None:
+        """What people say reaches the architect after its present tool call, which is why a wait ends early."""
+        vm = self._roster.view(ARCHITECT).vm
+        for message in self._outside.messages():
+            if message.id not in self._told and vm is not None:
+                try:
+                    self._daemon(vm).deliver(message.id, rpc.steer(message.id, message.text))
+                except PiGone:
+                    return  # its watch sees that, too
+                self._told.add(message.id)
+                self._hurry.set()
 
     def _abort_architect(self) -> None:
         vm = self._roster.view(ARCHITECT).vm

@@ -17,9 +17,9 @@ from bot.cli import wiring
 from bot.cli.identity import configured
 from bot.core.errors import BotError
 from bot.core.models import RunId
-from bot.core.policy import Permission
 from bot.gateway.server import Gateway
 from bot.pipeline.build import build
+from bot.pipeline.desk import Desk
 from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
 from bot.pipeline.intake import Intake
 from bot.pipeline.lifecycle import Lifecycle
@@ -98,15 +98,11 @@ def serve_worker(settings: Settings) -> None:
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)
         previews = Previews(rooms)
+        desk = Desk(rooms)
         intake = Intake(
-            runs=kept.runs,
-            usage=kept.usage,
-            jobs=jobs,
-            github=rooms.github,
-            texts=rooms.texts,
+            rooms,
+            desk,
             trigger_label=settings.trigger_label,
-            least=Permission(settings.writer_role),
-            status_page=rooms.status_page,
             lifecycle=Lifecycle(rooms, previews, settings.trigger_label),
             outdate_preview=previews.outdate,
         )
@@ -116,6 +112,7 @@ def serve_worker(settings: Settings) -> None:
             handle_event=lambda delivery: _handle(steps, intake, delivery),
             build=lambda run: build(rooms, steps, RunId(run)),
             end_preview=lambda run: steps.run("end_preview", lambda: previews.expire(RunId(run))),
+            show_again=lambda order: _show_again(steps, desk, order),
         )
         leftovers = wiring.reaper(settings, kept, wiring.provider(settings))
         run_every(stop, SWEEP_EVERY_S, "the sweep for leftovers", leftovers.sweep)
@@ -146,7 +143,14 @@ def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
         steps.run("handle_event", lambda: intake.handle(delivery))
     except BotError as error:
         log.error("delivery %s: %s", delivery, error)
-        intake.runs.note_outcome(delivery, f"failed: {error}")
+        intake.rooms.runs.note_outcome(delivery, f"failed: {error}")
+
+
+def _show_again(steps: Steps, desk: Desk, order: str) -> None:
+    try:
+        steps.run("show_again", lambda: desk.show_again(order))
+    except BotError as error:
+        log.error("preview %s: %s", order, error)
 
 
 def _drain(engine: Engine, gateway: Gateway) -> None:

@@ -13,20 +13,24 @@ from flask import Flask
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.cli import identity
 from bot.core.errors import UserError
-from bot.core.models import BuildRequest, CommitId, RunId, VmId
+from bot.core.models import CommitId, RunId, VmId
+from bot.core.plan import Allowed, Plan
+from bot.core.policy import Permission
 from bot.core.texts import Texts, default_loader
 from bot.gateway.server import Gateway
 from bot.github.app import GitHubApp
 from bot.pipeline import engine
-from bot.pipeline.brief import BriefReader, BriefResult
+from bot.pipeline.brief import BriefReader
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.credentials import Credentials
 from bot.pipeline.journal.database import Database, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate as migrate_journal
+from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
@@ -78,6 +82,7 @@ class Stores:
     fleet: Fleet
     usage: Usage
     results: Results
+    orders: Orders
     credentials: Credentials
 
 
@@ -91,6 +96,7 @@ def stores(settings: Settings) -> Stores:
         Fleet(database, time.time),
         Usage(database, time.time, cap),
         Results(database),
+        Orders(database, time.time),
         Credentials(database, time.time),
     )
 
@@ -184,15 +190,12 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         texts=words,
     )
 
-    def read_issue(run: RunId, request: BuildRequest) -> BriefResult:
-        return reader.read(run, request)
-
-    def make_swarm(run: RunId, golden: CommitId, deadline: float) -> Swarm:
+    def make_swarm(run: RunId, golden: CommitId, deadline: float, plan: Plan, outside: Outside) -> Swarm:
         limits = SwarmLimits(
             deployment=settings.deployment,
-            model=settings.agent_model,
-            max_agents=settings.max_agents,
-            warm_workers=settings.warm_workers,
+            model=plan.model,
+            max_agents=plan.max_workers + 1,
+            warm_workers=plan.warm_workers,
             run_deadline=deadline,
             stall_s=settings.stall_seconds,
             thinking=settings.agent_thinking,
@@ -210,6 +213,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
             limits=limits,
             now=time.time,
             new_secret=new_secret,
+            outside=outside,
         )
 
     preview = templates() / "vm" / "preview"
@@ -218,6 +222,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         fleet=kept.fleet,
         usage=kept.usage,
         results=kept.results,
+        orders=kept.orders,
         jobs=jobs,
         provider=vers,
         connect=connect,
@@ -229,11 +234,20 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         limits=Limits(
             run_minutes=settings.run_minutes,
             start_seconds=settings.start_seconds,
-            preview_hours=settings.preview_hours,
-            agent_model=settings.agent_model,
+            approval_hours=settings.approval_hours,
         ),
         deployment=settings.deployment,
-        read_issue=read_issue,
+        allowed=Allowed(
+            model=settings.agent_model,
+            models=settings.allowed_models,
+            max_workers=max(1, settings.max_agents - 1),
+            warm_workers=settings.warm_workers,
+            budget_microusd=kept.usage.cap_microusd,
+            approval=settings.spec_approval,
+            preview_s=settings.preview_hours * 3600,
+        ),
+        least=Permission(settings.writer_role),
+        read_issue=reader.read,
         make_swarm=make_swarm,
         status_page=status_page(settings),
         now=time.time,

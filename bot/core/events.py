@@ -17,6 +17,9 @@ from bot.core.errors import UserError
 from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
 
+REBUILD_BUTTON = "rebuild"
+"""Identifier of the button under a check run of ours."""
+
 
 class EventKind(StrEnum):
     """What happened, as far as we care; the tag of the union `Event`."""
@@ -25,6 +28,8 @@ class EventKind(StrEnum):
     ISSUE_UNLABELED = "issue_unlabeled"
     ISSUE_CLOSED = "issue_closed"
     COMMENT_CREATED = "comment_created"
+    REVIEW_COMMENT_CREATED = "review_comment_created"
+    REBUILD_REQUESTED = "rebuild_requested"
     PULL_REQUEST_CLOSED = "pull_request_closed"
     PULL_REQUEST_PUSHED = "pull_request_pushed"
 
@@ -89,6 +94,30 @@ class CommentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewCommentCreated:
+    """Someone wrote a comment on a line of a pull request."""
+
+    repo: Repo
+    pull_request: int
+    path: str
+    line: int
+    """The last line that it is about, as it is after the change; 0 for a comment on the whole file."""
+    comment: str
+    sender: Sender
+    kind: Literal[EventKind.REVIEW_COMMENT_CREATED] = EventKind.REVIEW_COMMENT_CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildRequested:
+    """Someone pressed the button "Rebuild" of a check run of ours."""
+
+    repo: Repo
+    head_branch: str
+    sender: Sender
+    kind: Literal[EventKind.REBUILD_REQUESTED] = EventKind.REBUILD_REQUESTED
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestClosed:
     """A pull request was closed, merged or not."""
 
@@ -117,6 +146,8 @@ Event = Annotated[
     | IssueUnlabeled
     | IssueClosed
     | CommentCreated
+    | ReviewCommentCreated
+    | RebuildRequested
     | PullRequestClosed
     | PullRequestPushed
     | RepositoriesAdded
@@ -264,6 +295,38 @@ class _Comment(BaseModel):
     comment: _CommentBody
 
 
+class _ReviewCommentBody(_CommentBody):
+    path: str
+    line: StrictInt | None = None
+    original_line: StrictInt | None = None
+
+
+class _PullNumber(BaseModel):
+    number: StrictInt
+
+
+class _ReviewComment(BaseModel):
+    pull_request: _PullNumber
+    comment: _ReviewCommentBody
+
+
+class _Suite(BaseModel):
+    head_branch: str | None = None
+
+
+class _CheckRun(BaseModel):
+    check_suite: _Suite
+
+
+class _Pressed(BaseModel):
+    identifier: str
+
+
+class _Button(BaseModel):
+    check_run: _CheckRun
+    requested_action: _Pressed | None = None
+
+
 class _Head(BaseModel):
     ref: str
     sha: str = ""
@@ -319,6 +382,25 @@ def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | I
     )
 
 
+def _reviewed(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = _ReviewComment.model_validate(body)
+    comment = seen.comment
+    if comment.performed_via_github_app is not None and str(comment.performed_via_github_app.id) == app_id:
+        return Ignored("written through this App")
+    line = comment.line or comment.original_line or 0
+    number = seen.pull_request.number
+    return ReviewCommentCreated(frame.repo, number, comment.path, line, comment.body or "", frame.by)
+
+
+def _button_pressed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    # GitHub sends a click to the App that made the check run, and to no other.
+    seen = _Button.model_validate(body)
+    pressed = seen.requested_action.identifier if seen.requested_action else ""
+    if pressed != REBUILD_BUTTON:
+        return Ignored(f"the button {pressed} is not ours")
+    return RebuildRequested(frame.repo, seen.check_run.check_suite.head_branch or "", frame.by)
+
+
 def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
     seen = _PullRequestOnly.model_validate(body).pull_request
     return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
@@ -334,6 +416,8 @@ _READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignore
     "issues.unlabeled": _unlabeled,
     "issues.closed": _closed,
     "issue_comment.created": _commented,
+    "pull_request_review_comment.created": _reviewed,
+    "check_run.requested_action": _button_pressed,
     "pull_request.closed": _pull_request_closed,
     "pull_request.synchronize": _pull_request_pushed,
 }

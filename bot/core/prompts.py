@@ -17,6 +17,14 @@ class BriefPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody who may write in the repository said in the issue before the build was asked for."""
+
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class IssuePrompt:
     """`prompts/issue.md.j2`: the issue as data. All texts are what a person sees of them."""
 
@@ -25,6 +33,9 @@ class IssuePrompt:
     feedback: str
     insist: bool
     """A maintainer wants it built although it may not suit a swarm."""
+    remarks: tuple[Remark, ...] = ()
+    questions: bool = True
+    """Whether it may ask back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,10 @@ class ArchitectPrompt:
     """"web", "static" or "none"."""
     check: str
     feedback: str
+    keep: str
+    """What of the build before stays: "", "spec", "integrate" or "worker"."""
+    keep_but: str
+    """For "worker": whose part is made anew."""
     golden: str
     """The snapshot that workers start from."""
     workspace: str
@@ -54,3 +69,25 @@ class ArchitectPrompt:
     """The folder that the build is kept in; empty for the whole repository."""
     deletions: str = DELETIONS
     evidence: str = EVIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class FinishPrompt:
+    """`prompts/finish.md.j2`: what the architect is told when somebody wants it to wrap up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisePrompt:
+    """`prompts/revise.md.j2`: the answer to a spawn that was not approved."""
+
+    by: str
+    text: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredPrompt:
+    """`prompts/answered.md.j2`: questions of a former build with their answer, as the feedback of the next."""
+
+    questions: tuple[str, ...]
+    answer: str

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bot.core import words
-from bot.core.models import Phase, RunId, RunState
-from bot.core.policy import Answer
+from bot.core.decisions import Answer
+from bot.core.models import RunId, RunState
 from bot.core.snapshot import AgentLine, PhaseLine, Snapshot, agent_line, phase_lines
 
 
@@ -47,12 +47,15 @@ class ProgressView:
     draft: bool
     preview_url: str
     """Only when it was probed and answered, and still lives."""
+    text_sha256: str
+    """The start of the hash of the issue's text as it is built."""
 
 
 _NEXT = {
     RunState.FAILED: "To try again, comment `/swarm rebuild`; words after it are handed to the swarm.",
     RunState.CANCELLED: "To start again, comment `/swarm build`.",
     RunState.DECLINED: "A maintainer can insist: comment `/swarm build`.",
+    RunState.WAITING: "Answer below: comment `/swarm answer` and your words. Nothing runs meanwhile.",
 }
 
 
@@ -75,7 +78,7 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         requested_by=seen.request.requested_by,
         state=seen.state,
         ended=seen.state.ended,
-        headline=words.HEADLINES[seen.state],
+        headline="Waiting for approval" if _gated(seen) else words.HEADLINES[seen.state],
         mark=words.RUN_MARKS[seen.state],
         phases=phase_lines(seen, now),
         agents=tuple(agent_line(agent) for agent in seen.agents),
@@ -92,7 +95,12 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         pull_request_url=published.pull_request_url if published else "",
         draft=bool(published and published.draft),
         preview_url=evidence.url if evidence and evidence.ok and not seen.preview_ended else "",
+        text_sha256=seen.request.text_sha256[:16],
     )
+
+
+def _gated(seen: Snapshot) -> bool:
+    return seen.gated and not seen.state.ended
 
 
 def _left(seen: Snapshot, now: float) -> str:
@@ -105,6 +113,8 @@ def _left(seen: Snapshot, now: float) -> str:
 
 
 def _next_step(seen: Snapshot) -> str:
+    if _gated(seen):
+        return "Its specification is below: `/swarm approve`, or `/swarm revise` and your words."
     if seen.state is RunState.SUCCEEDED and seen.published:
         return f"Review #{seen.published.pull_request}; closing it takes the preview away."
     return _NEXT.get(seen.state, "")
@@ -191,33 +201,20 @@ class AnswerView:
     word: str
     """An unknown command, and which was probably meant (or empty)."""
     nearest: str
-    run: RunId | None
-    """The active build, if there is one."""
+    why: str
+    build: ProgressView | None
+    """The build that it is about, if there is one."""
     doing: str
-    spent: str
-    cap: str
-    status_url: str
     trigger_label: str
 
 
-def answer_view(
-    answer: Answer,
-    *,
-    run: RunId | None,
-    phase: Phase | None,
-    spent_microusd: int,
-    cap_microusd: int,
-    status_url: str,
-    trigger_label: str,
-) -> AnswerView:
-    """An answer to a command; `run` and `phase` are those of the active build."""
+def answer_view(answer: Answer, *, build: ProgressView | None, doing: str, trigger_label: str) -> AnswerView:
+    """An answer to a command; `doing` is the phase of `build` in words."""
     return AnswerView(
         word=words.one_line(answer.word, 40).replace("`", "'"),
         nearest=answer.nearest,
-        run=run,
-        doing=words.PHASES[phase] if phase else "",
-        spent=words.dollars(spent_microusd),
-        cap=words.dollars(cap_microusd),
-        status_url=status_url,
+        why=words.one_line(answer.why, 300),
+        build=build,
+        doing=doing,
         trigger_label=trigger_label,
     )

@@ -19,6 +19,7 @@ from bot.github.commits import CommitWriter
 from bot.github.contents import Contents
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
+from bot.github.reading import Reading
 from bot.github.values import (
     Base,
     CheckReport,
@@ -72,6 +73,11 @@ class Repository:
     def app_login(self) -> str:
         """The App's own login, "{slug}[bot]"."""
         return self._app_login()
+
+    @property
+    def reading(self) -> Reading:
+        """What people wrote into it."""
+        return Reading(self._door, self._path)
 
     # Issues and people ---------------------------------------------------------------------------------
 

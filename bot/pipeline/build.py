@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from bot.core.errors import BotError, Cancelled, Declined, UserError
+from bot.core.errors import BotError, Cancelled, Declined, Unclear, UserError
 from bot.core.models import Phase, RunId, RunState
 from bot.pipeline.engine import Steps
 from bot.pipeline.job import Job
@@ -46,6 +46,8 @@ def _outcome(way: Callable[[], None]) -> tuple[RunState, str]:
         return RunState.CANCELLED, str(error)
     except Declined as error:
         return RunState.DECLINED, str(error)
+    except Unclear as error:
+        return RunState.WAITING, str(error)
     except UserError as error:
         return RunState.FAILED, str(error)
     except BotError as error:

@@ -29,7 +29,7 @@ APPLICATION = "swarm-build"
 VERSION = "swarm-1"
 """Pinned by hand: DBOS's default, a hash of the sources, would strand every build in flight at each deploy."""
 EVENTS, BUILDS, HOUSEKEEPING = "events", "builds", "housekeeping"
-HANDLE_EVENT, BUILD, END_PREVIEW = "handle_event", "build_v1", "end_preview"
+HANDLE_EVENT, BUILD, END_PREVIEW, SHOW_AGAIN = "handle_event", "build_v1", "end_preview", "show_again"
 
 Workflow = Callable[[str], None]
 
@@ -117,16 +117,25 @@ class Jobs:
         }
         self._connected().enqueue_in_transaction(db, options, argument)
 
-    def end_preview_later(self, run: str, delay_s: float) -> None:
-        """Take a build's preview away after a delay; a second call changes nothing."""
+    def end_preview_later(self, run: str, delay_s: float, occasion: str = "") -> None:
+        """Look after a delay whether a build's preview has to go; a second call for one occasion changes nothing."""
+        job = f"preview-{run}-{occasion}" if occasion else f"preview-{run}"
+        self._keep_house(END_PREVIEW, job, run, delay_s)
+
+    def show_again(self, order: str, delivery: str) -> None:
+        """Start a build's branch again, soon; once per delivery. `order` is for `Desk.show_again`."""
+        self._keep_house(SHOW_AGAIN, f"show-{delivery}", order)
+
+    def _keep_house(self, workflow: str, job: str, argument: str, delay_s: float | None = None) -> None:
         options: EnqueueOptions = {
-            "workflow_name": END_PREVIEW,
+            "workflow_name": workflow,
             "queue_name": HOUSEKEEPING,
-            "workflow_id": f"preview-{run}",
-            "delay_seconds": delay_s,
+            "workflow_id": job,
             "app_version": VERSION,
         }
-        self._connected().enqueue(options, run)
+        if delay_s is not None:
+            options["delay_seconds"] = delay_s
+        self._connected().enqueue(options, argument)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -184,7 +193,9 @@ class Engine:
         self._url = database_url
         self._concurrent_builds = concurrent_builds
 
-    def launch(self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow) -> None:
+    def launch(
+        self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow, show_again: Workflow
+    ) -> None:
         """Register the workflows, take up what a former process left, and start to poll the queues."""
         DBOS(
             config={
@@ -201,6 +212,7 @@ class Engine:
         DBOS.workflow(name=HANDLE_EVENT)(_named("handle_event", handle_event))
         DBOS.workflow(name=BUILD)(_named("build", build))
         DBOS.workflow(name=END_PREVIEW)(_named("end_preview", end_preview))
+        DBOS.workflow(name=SHOW_AGAIN)(_named("show_again", show_again))
         DBOS.launch()
         # Polled twice a second: an idle worker costs 3 % of a core, and a label waits a quarter second on average.
         DBOS.register_queue(

@@ -5,13 +5,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.agents.swarm import Swarm
 from bot.core import artifacts
 from bot.core.codec import dump, load
-from bot.core.errors import BotError, Declined, Permanent, UserError
+from bot.core.errors import BotError, Declined, Permanent, Unclear, UserError
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -23,18 +22,21 @@ from bot.core.models import (
     RunId,
     RunState,
 )
+from bot.core.notices import QuestionsView
+from bot.core.plan import Plan
 from bot.core.policy import branch_of
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
-from bot.pipeline import narrate
+from bot.pipeline import narrate, planning
 from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
+from bot.pipeline.gate import Gate
 from bot.pipeline.journal.runs import Run
-from bot.pipeline.preview import Preview
 from bot.pipeline.previews import Previews
 from bot.pipeline.progress import Reporter
 from bot.pipeline.rooms import Rooms
+from bot.pipeline.show import show
 from bot.pipeline.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -95,8 +97,9 @@ class Job:
         """Refuse what cannot end in a pull request before any money is spent; fix the commit that is built upon."""
         repository = self._repository()
         base = repository.base()
+        plan = planning.plan(self._rooms, repository, base.sha, self._record)
         start = start_of(repository, branch_of(self._record.request.issue), base)
-        self._rooms.runs.keep(self._run, base=dump(base), start=dump(start))
+        self._rooms.runs.keep(self._run, base=dump(base), plan=dump(plan), start=dump(start))
 
     def prepare(self) -> None:
         """Read the issue while the architect's machine is branched."""
@@ -108,11 +111,24 @@ class Job:
         self._background.submit(
             self._the_workspace().start
         )  # whoever needs it asks again, and hears what went wrong
-        result = self._rooms.read_issue(self._run, request)
+        remarks = planning.remarks(self._repository(), self._record, self._rooms.least)
+        self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
+        result = self._rooms.read_issue(self._run, request, remarks)
         ahead.result()
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
         if not result.brief.fits and not request.insist:
             raise Declined(result.brief.reason)
+        if result.brief.questions and not (request.insist or request.feedback):
+            self._ask(result.brief.questions)
+
+    def _ask(self, questions: tuple[str, ...]) -> None:
+        """Ask in the issue and end: an answer starts another build, so that nothing has to wait."""
+        request = self._record.request
+        text = self._rooms.texts.render(
+            "github/questions.md.j2", QuestionsView(request.requested_by, questions)
+        )
+        self._repository().say(request.issue, text, f"questions={self._run}")
+        raise Unclear("the issue leaves something open, see the questions below")
 
     def swarm(self) -> None:
         """The architect and its workers, until the architect settles; the clean machine is branched meanwhile."""
@@ -134,6 +150,7 @@ class Job:
             start=start,
             branch=branch_of(request.issue) if self._continues else "",
             target=self._target,
+            keep=request.options.start,
         )
         try:
             outcome = self._the_swarm().build(prompt, start)
@@ -164,20 +181,15 @@ class Job:
 
     def preview(self) -> None:
         """The files once more on a clean machine: what a reviewer clicks is what is in the pull request."""
-        shell = self._clean_machine().take()
-        try:
-            evidence = Preview(
-                shell,
-                self._rooms.provider,
-                registry=self._rooms.lines.registry(shell.vm),
-                tools=self._rooms.preview_tools,
-                start_limit_s=self._rooms.limits.start_seconds,
-                now=lambda: datetime.fromtimestamp(self._rooms.now(), UTC).isoformat(timespec="seconds"),
-                check_cancelled=self.check_cancelled,
-                folder=self._target,
-            ).show(self._whole(), self._brief.kind, self._brief.check)
-        finally:
-            shell.close()
+        evidence = show(
+            self._rooms,
+            self._clean_machine(),
+            self._plan,
+            self._brief,
+            self._whole(),
+            self.check_cancelled,
+            folder=self._target,
+        )
         self._rooms.runs.keep(self._run, evidence=dump(evidence))
 
     def publish(self) -> None:
@@ -185,9 +197,8 @@ class Job:
         facts, request = self._facts, self._record.request
         evidence = load(Evidence, facts["evidence"])
         if evidence.ok and evidence.url and evidence.vm:
-            until = self._rooms.now() + self._rooms.limits.preview_hours * 3600
-            self._rooms.fleet.keep_vm(evidence.vm, until)
-            self._rooms.jobs.end_preview_later(self._run, self._rooms.limits.preview_hours * 3600)
+            self._rooms.fleet.keep_vm(evidence.vm, self._rooms.now() + self._plan.preview_s)
+            self._rooms.jobs.end_preview_later(self._run, self._plan.preview_s)
         told = narrate.pull_request(self._rooms, self._run, self._whole())
         published = publish(
             self._repository(),
@@ -248,6 +259,10 @@ class Job:
     def _brief(self) -> Brief:
         return load(Brief, self._facts["brief"])
 
+    @property
+    def _plan(self) -> Plan:
+        return load(Plan, self._facts["plan"])
+
     def _evidence_url(self) -> str:
         return str(self._facts["evidence"]["url"])
 
@@ -277,8 +292,11 @@ class Job:
     def _the_swarm(self) -> Swarm:
         with self._lock:
             if self._swarm is None:
-                facts = self._facts
-                self._swarm = self._rooms.make_swarm(self._run, CommitId(facts["golden"]), facts["deadline"])
+                facts, plan = self._facts, self._plan
+                people = Gate(self._rooms, self._run, plan).outside()
+                self._swarm = self._rooms.make_swarm(
+                    self._run, CommitId(facts["golden"]), facts["deadline"], plan, people
+                )
             return self._swarm
 
     def _drop_swarm(self) -> None:

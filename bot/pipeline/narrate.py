@@ -9,10 +9,11 @@ from bot.core.artifacts import MORE
 from bot.core.authorship import ARCHITECT, Authors, Tool, authors
 from bot.core.codec import load
 from bot.core.models import Artifact, Evidence, LeftOut, Published, RunId, RunState
+from bot.core.plan import Plan
 from bot.core.policy import branch_of
 from bot.core.pull_views import Made, check_view, commit_message_view, pull_request_view
 from bot.core.snapshot import Snapshot
-from bot.core.views import declined_view, failure_view, progress_view
+from bot.core.views import ProgressView, declined_view, failure_view, progress_view
 from bot.core.words import one_line
 from bot.github.values import Annotation, CheckAction, CheckConclusion, CheckReport
 from bot.pipeline.journal.snapshot import snapshot
@@ -35,10 +36,20 @@ def _seen(rooms: Rooms, run: RunId) -> Snapshot:
     return snapshot(run, rooms.runs, rooms.fleet, rooms.usage)
 
 
+def seen_progress(rooms: Rooms, run: RunId) -> ProgressView:
+    """How far a build is."""
+    return progress_view(
+        _seen(rooms, run),
+        now=rooms.now(),
+        cap_microusd=rooms.usage.cap_of(run),
+        status_url=rooms.status_page(run),
+    )
+
+
 def progress(rooms: Rooms, run: RunId) -> str:
     """The progress comment as of now; of a build that failed or was declined, why and what next."""
     seen = _seen(rooms, run)
-    cap, status, now = rooms.usage.cap_microusd, rooms.status_page(run), rooms.now()
+    cap, status, now = rooms.usage.cap_of(run), rooms.status_page(run), rooms.now()
     if seen.state is RunState.FAILED:
         log = seen.evidence.output if seen.evidence and not seen.evidence.ok else ""
         view = failure_view(
@@ -47,9 +58,7 @@ def progress(rooms: Rooms, run: RunId) -> str:
         return rooms.texts.render("github/failure.md.j2", view)
     if seen.state is RunState.DECLINED:
         return rooms.texts.render("github/declined.md.j2", declined_view(seen))
-    return rooms.texts.render(
-        "github/progress.md.j2", progress_view(seen, now=now, cap_microusd=cap, status_url=status)
-    )
+    return rooms.texts.render("github/progress.md.j2", seen_progress(rooms, run))
 
 
 def _kept(rooms: Rooms, seen: Snapshot) -> str:
@@ -68,6 +77,7 @@ def pull_request(rooms: Rooms, run: RunId, whole: list[Artifact]) -> Told:
     seen, facts = _seen(rooms, run), rooms.runs.get(run).result
     files, now = rooms.results.files(run), rooms.now()
     evidence, left_out = load(Evidence, facts["evidence"]), load(list[LeftOut], facts["left_out"])
+    plan = load(Plan, facts["plan"])
     alive = evidence.ok and bool(evidence.url)
     view = pull_request_view(
         seen,
@@ -76,11 +86,11 @@ def pull_request(rooms: Rooms, run: RunId, whole: list[Artifact]) -> Told:
         files=files,
         whole=whole,
         left_out=left_out,
-        model=rooms.limits.agent_model,
-        cap_microusd=rooms.usage.cap_microusd,
+        model=plan.model,
+        cap_microusd=rooms.usage.cap_of(run),
         status_url=rooms.status_page(run),
         branch=branch_of(seen.request.issue),
-        lives_until=now + rooms.limits.preview_hours * 3600 if alive else None,
+        lives_until=now + plan.preview_s if alive else None,
         made=_made(rooms, run, facts, files),
     )
     commit = commit_message_view(seen, files=len(files))

@@ -14,6 +14,7 @@ import httpx
 
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AppKind, Artifact, Evidence, OwnTests, VmId
+from bot.core.plan import AppSetup
 from bot.vms.base import Dial, Provider, Shell
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Preview:
         now: Callable[[], str],
         check_cancelled: Callable[[], None],
         folder: str = "",
+        setup: AppSetup | None = None,
     ) -> None:
         """`folder`, below the workspace, is where the app lies and is installed, tested and started."""
         self._shell = shell
@@ -62,6 +64,7 @@ class Preview:
         self._probe_limit_s = probe_limit_s
         self._now = now
         self._check_cancelled = check_cancelled
+        self._setup = setup or AppSetup()
 
     def show(self, files: Sequence[Artifact], kind: AppKind, check: str) -> Evidence:
         """Install, start and probe; or, for kind "none", run the check command.
@@ -74,7 +77,13 @@ class Preview:
         """
         self._place(files)
         blank = Evidence(kind=kind, ok=False, vm=self._shell.vm, probed_at=self._now())
-        installed = self._do("install", INSTALL_LIMIT_S + 30, workspace=self._app)
+        installed = self._do(
+            "install",
+            INSTALL_LIMIT_S + 30,
+            workspace=self._app,
+            command=self._setup.install,
+            env=dict(self._setup.env),
+        )
         blank = replace(blank, install_seconds=installed["seconds"])
         if installed["exit_status"] != 0:
             problem = f"the dependencies did not install (exit status {installed['exit_status']})"
@@ -111,7 +120,14 @@ class Preview:
         return OwnTests(ran["command"], ran["exit_status"], ran["output"], round(ran["seconds"], 1))
 
     def _run_check(self, blank: Evidence, check: str) -> Evidence:
-        ran = self._do("check", CHECK_LIMIT_S + 30, workspace=self._app, command=check, limit_s=CHECK_LIMIT_S)
+        ran = self._do(
+            "check",
+            CHECK_LIMIT_S + 30,
+            workspace=self._app,
+            command=check,
+            env=dict(self._setup.env),
+            limit_s=CHECK_LIMIT_S,
+        )
         status = ran["exit_status"]
         return replace(
             blank,
@@ -124,17 +140,25 @@ class Preview:
         )
 
     def _serve(self, blank: Evidence) -> Evidence:
-        limit_s = self._start_limit_s
+        limit_s, port = self._start_limit_s, self._setup.port or PORT
         started = self._do(
-            "start", limit_s + 30, workspace=self._app, kind=str(blank.kind), port=PORT, limit_s=limit_s
+            "start",
+            limit_s + 30,
+            workspace=self._app,
+            kind=str(blank.kind),
+            port=port,
+            limit_s=limit_s,
+            command=self._setup.start,
+            env=dict(self._setup.env),
         )
         evidence = replace(blank, start_seconds=started["seconds"], output=started["output"])
-        port = PORT
-        if started["listens"] == "ipv4":
+        ipv4 = started["listens"] == "ipv4"
+        if ipv4 or (started["listens"] and port not in (PORT, BRIDGE_PORT)):
+            bridge = BRIDGE_PORT if port != BRIDGE_PORT else PORT
             bridged = self._do(
-                "bridge", BRIDGE_LIMIT_S + 30, port=PORT, bridge_port=BRIDGE_PORT, limit_s=BRIDGE_LIMIT_S
+                "bridge", BRIDGE_LIMIT_S + 30, port=port, bridge_port=bridge, limit_s=BRIDGE_LIMIT_S
             )
-            evidence, port = replace(evidence, bridged=True), BRIDGE_PORT
+            evidence, port = replace(evidence, bridged=ipv4), bridge
             started = {**started, "problem": bridged["problem"]}
         if started["problem"]:
             return replace(evidence, problem=started["problem"])

@@ -27,6 +27,9 @@ BODY_LIMIT_BYTES = 25 * 1024 * 1024
 Enqueue = Callable[[Any, str, str], None]
 """(open connection of the journal's database, delivery id, partition: the repository's full name)."""
 
+ANY_PLAUSIBLE_LABEL = ""
+"""A repository may have chosen a label of its own, which only the worker can look up."""
+
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 _STATUS: dict[type[BotError], int] = {Unauthentic: 401, UserError: 400, Transient: 503}
@@ -126,7 +129,7 @@ def _ours(intake: Intake, app_id: str, event: str, body: bytes) -> Event | Ignor
     parsed = parse(event, body, app_id=app_id)
     if isinstance(parsed, Ignored | InstallationEvent):
         return parsed
-    if policy.concerns(parsed, intake.trigger_label) is None:
+    if not any(policy.concerns(parsed, label) for label in (intake.trigger_label, ANY_PLAUSIBLE_LABEL)):
         return Ignored("it asks nothing of us")
     return parsed
 

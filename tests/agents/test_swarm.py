@@ -12,6 +12,7 @@ import pytest
 from bot.agents.daemon import START, Daemon
 from bot.agents.lines import STARTS
 from bot.agents.outcome import SwarmOutcome
+from bot.agents.outside import Message, Outside
 from bot.agents.swarm import PROMPT, Swarm
 from bot.core.errors import BotError, Cancelled, Transient
 from bot.core.models import AgentLabel, AgentState, Artifact, CommitId, RunId
@@ -70,6 +71,44 @@ def answer(row: ToolCall) -> str:
     text = json.loads(row.result or "{}")["text"]
     assert isinstance(text, str)
     return text
+
+
+def test_people_around_a_swarm(world: World, build: Build) -> None:
+    """An objection is the answer to the spawn and leaves the names free; a message ends a wait and is read once."""
+    heard: list[str] = []
+    messages: list[Message] = []
+    asked: list[tuple[list[str], str]] = []
+
+    def before_spawn(_call: str, labels: Any, spec: str, _ending: Callable[[], bool]) -> str:
+        asked.append((list(labels), spec))
+        return "Use a list." if len(asked) == 1 else ""
+
+    def architect(turn: int, messages: list[dict[str, Any]]) -> list[Block]:
+        heard.extend(results(messages))
+        return [
+            [call("write", path="/root/workspace/SPEC.md", content=SPEC)],
+            [call("vers_swarm_spawn", count=1, labels=["server"])],
+            [call("vers_swarm_spawn", count=1, labels=["server"])],
+            [call("vers_swarm_task", agentId="server", task="@@slow-server go")],
+            [call("vers_swarm_wait")],
+            [say("Wrapped up.")],
+        ][turn]
+
+    world.model.scripts["architect-people"] = architect
+    world.model.scripts["slow-server"] = turns([call("bash", command="sleep 60")], [say("done")])
+    run = world.new_run()
+    building = Building(
+        build(run, Outside(before_spawn=before_spawn, messages=lambda: tuple(messages))),
+        "@@architect-people You are the ARCHITECT.",
+    )
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    messages.append(Message("order-1", "Hurry, please."))
+    outcome = building.result()
+    assert outcome.last_text == "Wrapped up."
+    assert asked == [(["server"], SPEC), (["server"], SPEC)]
+    assert "Use a list." in heard
+    bodies = [body for body in world.model.asked if "Hurry, please." in json.dumps(body)]
+    assert json.dumps(bodies[-1]).count("Hurry, please.") == 1
 
 
 def test_a_build(world: World, build: Build) -> None:

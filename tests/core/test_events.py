@@ -17,6 +17,8 @@ from bot.core.events import (
     IssueUnlabeled,
     PullRequestClosed,
     PullRequestPushed,
+    RebuildRequested,
+    ReviewCommentCreated,
     Sender,
     load_event,
     parse,
@@ -58,6 +60,27 @@ OURS = [
         "issue_comment",
         payload("created", comment=COMMENT),
         CommentCreated(REPO, 7, "Snake", "Build it", False, 5, "/swarm build", ADA),
+    ),
+    (
+        "pull_request_review_comment",
+        payload("created", pull_request=PULL, comment=COMMENT | {"path": "a.js", "line": 3}),
+        ReviewCommentCreated(REPO, 8, "a.js", 3, "/swarm build", ADA),
+    ),
+    (
+        "pull_request_review_comment",
+        payload(
+            "created", pull_request=PULL, comment=COMMENT | {"path": "a.js", "line": None, "original_line": 2}
+        ),
+        ReviewCommentCreated(REPO, 8, "a.js", 2, "/swarm build", ADA),
+    ),
+    (
+        "check_run",
+        payload(
+            "requested_action",
+            check_run={"check_suite": {"head_branch": "swarm/issue-7"}},
+            requested_action={"identifier": "rebuild"},
+        ),
+        RebuildRequested(REPO, "swarm/issue-7", ADA),
     ),
     (
         "pull_request",

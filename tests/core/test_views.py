@@ -8,6 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bot.core.authorship import Authors
+from bot.core.decisions import Answer, Reply
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -27,7 +28,6 @@ from bot.core.models import (
     RunState,
     Tokens,
 )
-from bot.core.policy import Answer, Reply
 from bot.core.pull_views import Made, StaleView, check_view, commit_message_view, pull_request_view
 from bot.core.snapshot import Progress, Snapshot, phase_lines
 from bot.core.texts import Texts, default_loader
@@ -220,6 +220,14 @@ def test_pull_request(name: str, changes: dict[str, Any]) -> None:
     assert_snapshot(f"pull_request_{name}.md", pull_request(**changes))
 
 
+def test_a_gated_build_says_what_it_waits_for() -> None:
+    """Until it has ended."""
+    gated = replace(BUILDING, gated=True)
+    assert "Waiting for approval" in progress(gated)
+    assert "/swarm approve" in progress(gated)
+    assert "/swarm approve" not in progress(replace(BUILT, gated=True))
+
+
 def test_commit_message() -> None:
     """The commit keeps the repository's workflows off, and its subject is short."""
     text = TEXTS.render("github/commit_message.txt.j2", commit_message_view(BUILT, files=4))
@@ -247,34 +255,26 @@ def test_endings() -> None:
     assert_snapshot("failure.md", TEXTS.render("github/failure.md.j2", failure))
 
 
+def answered(reply: Reply, seen: Snapshot | None) -> str:
+    answer = Answer(
+        reply, word="bild", nearest="build", why="workers= takes a whole number, such as | workers=3"
+    )
+    build = progress_view(seen, now=START + 60, cap_microusd=CAP, status_url=STATUS) if seen else None
+    view = answer_view(answer, build=build, doing="Build with the swarm", trigger_label="swarm-build")
+    return TEXTS.render(f"github/{reply}.md.j2", view)
+
+
 @pytest.mark.parametrize("reply", list(Reply))
 def test_answers(reply: Reply) -> None:
     """Every reply has its template."""
-    answer = Answer(reply, run=RUN, word="bild", nearest="build")
-    view = answer_view(
-        answer,
-        run=RUN,
-        phase=Phase.SWARM,
-        spent_microusd=545_000,
-        cap_microusd=CAP,
-        status_url=STATUS,
-        trigger_label="swarm-build",
-    )
-    assert_snapshot(f"answer_{reply}.md", TEXTS.render(f"github/{reply}.md.j2", view))
+    assert_snapshot(f"answer_{reply}.md", answered(reply, BUILDING))
 
 
-def test_status_without_a_build() -> None:
-    """Nothing active is an answer, too."""
-    view = answer_view(
-        Answer(Reply.STATUS),
-        run=None,
-        phase=None,
-        spent_microusd=0,
-        cap_microusd=CAP,
-        status_url="",
-        trigger_label="go",
-    )
-    assert_snapshot("answer_status_none.md", TEXTS.render("github/status.md.j2", view))
+def test_status() -> None:
+    """Of a build that ended, and of none."""
+    assert_snapshot("answer_status_built.md", answered(Reply.STATUS, BUILT))
+    assert_snapshot("answer_status_failed.md", answered(Reply.STATUS, FAILED))
+    assert_snapshot("answer_status_none.md", answered(Reply.STATUS, None))
 
 
 def test_phases_of_an_ended_build() -> None:

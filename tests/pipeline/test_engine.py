@@ -49,7 +49,8 @@ def build(run):
         steps.run("two", lambda: (say("two runs"), time.sleep(30 if __import__("os").environ.get("HANG") else 0)))
         say("end")
 engine = Engine(url, concurrent_builds=2)
-engine.launch(handle_event=lambda d: say("event", d), build=build, end_preview=lambda r: say("preview", r, time.time()))
+engine.launch(handle_event=lambda d: say("event", d), build=build, end_preview=lambda r: say("preview", r, time.time()),
+    show_again=lambda order: say("shown", order))
 say("up")
 time.sleep(60)
 """

@@ -10,6 +10,7 @@ from websockets.sync.client import connect
 
 from bot.core.errors import Cancelled
 from bot.core.models import AppKind, Artifact, CommitId, Evidence
+from bot.core.plan import AppSetup
 from bot.local.vers.server import Running
 from bot.pipeline.preview import Preview, PreviewTools, visit
 from bot.vms.vers import LocalAddresses, VersProvider
@@ -45,7 +46,11 @@ def show(world: World, golden: CommitId, local_vers: Running) -> Iterator[Show]:
     shell = world.connect(vm)
 
     def on_machine(
-        files: dict[str, str], kind: AppKind = AppKind.WEB, check: str = "", start_limit_s: float = 20.0
+        files: dict[str, str],
+        kind: AppKind = AppKind.WEB,
+        check: str = "",
+        start_limit_s: float = 20.0,
+        setup: AppSetup | None = None,
     ) -> Evidence:
         preview = Preview(
             shell,
@@ -56,6 +61,7 @@ def show(world: World, golden: CommitId, local_vers: Running) -> Iterator[Show]:
             probe_limit_s=start_limit_s,
             now=lambda: "2026-11-23T00:00:00+00:00",
             check_cancelled=lambda: None,
+            setup=setup,
         )
         artifacts = [Artifact(path, text.encode()) for path, text in files.items()]
         return preview.show(artifacts, kind, check)
@@ -73,6 +79,23 @@ def test_an_app_on_both_families_is_shown_as_it_is(show: Show) -> None:
     assert evidence.status == 200
     assert httpx.get(evidence.url).text.startswith("hello")
     assert "agent" in evidence.output
+
+
+def test_a_repository_may_say_how_its_app_is_installed_and_started(show: Show) -> None:
+    """Its commands take the place of ours, its environment reaches them, and its port is bridged to one that is routed."""
+    setup = AppSetup(
+        install='echo "$WORD" > installed',
+        start="node app.js $(cat installed)",
+        port=4100,
+        env={"WORD": "it's here"},
+    )
+    program = "require('http').createServer((q,r)=>r.end(process.argv.slice(2).join(' '))).listen(4100,'::')"
+    evidence = show(
+        {"app.js": program, "package.json": '{"dependencies": {"a": "file:./missing.tgz"}}'}, setup=setup
+    )
+    assert evidence.ok, evidence.problem + evidence.output
+    assert not evidence.bridged
+    assert httpx.get(evidence.url).text == "it's here"
 
 
 def test_the_bridge_carries_pages_and_websockets(show: Show) -> None:

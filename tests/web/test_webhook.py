@@ -129,6 +129,7 @@ def test_not_ours(world: World, event: str, payload: Any) -> None:
     ("event", "payload"),
     [
         ("issues", labeled("Swarm-Build")),
+        ("issues", labeled("swarm: games")),  # perhaps the repository's own: the worker looks
         ("issues", labeled() | {"action": "unlabeled"}),
         ("issues", labeled() | {"action": "closed"}),
         ("issue_comment", commented("/swarm stop")),

@@ -92,6 +92,19 @@ cancellations = Table(
     Column("at", Float, nullable=False),
 )
 
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the delivery that brought it
+    Column("run", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),  # core.models.OrderKind
+    Column("text", Text, nullable=False),
+    Column("by", String(255), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("taken_by", String(64), nullable=False, default=""),  # the tool call that it answered
+)
+Index("orders_by_run", orders.c.run)
+
 vms = Table(
     "vms",
     metadata,

@@ -65,7 +65,7 @@ class Fleet:
 
     # Machines --------------------------------------------------------------------------------------
 
-    def intend(self, run: RunId, purpose: str, commit: CommitId) -> VmRow:
+    def intend(self, run: RunId, purpose: str, commit: CommitId, keep_until: float | None = None) -> VmRow:
         """Write down that a machine is wanted, before the provider is asked; the present row if it was.
 
         `purpose` is unique within the run: "agent-1" … for agents, "preview" for the clean machine.
@@ -81,6 +81,7 @@ class Fleet:
                         commit_id=commit,
                         state="intended",
                         created_at=self._now(),
+                        keep_until=keep_until,
                     )
                 )
         except IntegrityError:

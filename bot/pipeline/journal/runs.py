@@ -226,7 +226,7 @@ class Runs:
     def keep(self, run: RunId, **facts: Any) -> None:
         """Merge JSON-safe facts into the build's `result`."""
         with self._engine.begin() as db:
-            row = db.execute(select(runs.c.result).where(runs.c.id == run)).one()
+            row = db.execute(select(runs.c.result).where(runs.c.id == run).with_for_update()).one()
             db.execute(update(runs).where(runs.c.id == run).values(result={**row.result, **facts}))
 
     # Events ----------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
             brief=_fact(found, "brief", Brief),
             evidence=evidence,
             published=_fact(found, "published", Published),
+            gated=(found.result.get("gate") or {}).get("since") is not None,
             preview_ended=bool(evidence and evidence.vm and evidence.vm in gone),
         )
 

@@ -11,7 +11,7 @@ from bot.pipeline.journal.fleet import Fleet
 
 
 class Usage:
-    """Who may call a model, and what it costs the run. `cap_microusd` is dollars x 1,000,000 for one run."""
+    """Who may call a model, and what it costs the run. `cap_microusd` is dollars x 1,000,000 for a run without a plan."""
 
     def __init__(self, engine: Engine, now: Clock, cap_microusd: int) -> None:
         self._engine = engine
@@ -31,7 +31,7 @@ class Usage:
         with self._engine.begin() as db:
             # The row of the build serialises two calls on Postgres; SQLite has one writer anyway.
             db.execute(select(runs.c.id).where(runs.c.id == run).with_for_update())
-            if self._committed(db, run) + microusd > self.cap_microusd:
+            if self._committed(db, run) + microusd > self._cap(db, run):
                 return None
             db.execute(
                 insert(usage).values(
@@ -80,6 +80,15 @@ class Usage:
                     cache_write=tokens.cache_write,
                 )
             )
+
+    def cap_of(self, run: RunId) -> int:
+        """What this build may spend: what its plan says, or as every build."""
+        with self._engine.begin() as db:
+            return self._cap(db, run)
+
+    def _cap(self, db: Connection, run: RunId) -> int:
+        facts = db.execute(select(runs.c.result).where(runs.c.id == run)).scalar() or {}
+        return int(facts.get("plan", {}).get("budget_microusd", self.cap_microusd))
 
     def committed_microusd(self, run: RunId) -> int:
         """Spent plus reserved."""

@@ -6,6 +6,7 @@
     app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
     app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
 
+A "command" that is not empty takes the place of what the files say; "env" is added to the app's environment.
 Everything of the app runs as user `agent` with the environment that a login shell of that user has.
 """
 
@@ -67,8 +68,12 @@ def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
     return {"exit_status": status, "output": tail(log), "seconds": time.monotonic() - began}
 
 
-def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
+def install(
+    workspace: str, command: str = "", env: dict[str, str] | None = None, limit_s: float = 600.0
+) -> dict[str, object]:
     """What the files ask for: npm for package.json, pip into .venv for Python."""
+    if command:
+        return run_logged("install", as_agent(command, workspace, env), limit_s)
     root = Path(workspace)
     commands = []
     if (root / "package.json").exists():
@@ -83,8 +88,10 @@ def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
     return run_logged("install", as_agent(" && ".join(commands), workspace), limit_s)
 
 
-def processes(workspace: str, kind: str, port: int) -> dict[str, str]:
-    """Process name -> command: the Procfile's, or our file server for a static site."""
+def processes(workspace: str, kind: str, port: int, command: str = "") -> dict[str, str]:
+    """Process name -> command: the given one, the Procfile's, or our file server for a static site."""
+    if command:
+        return {"web": command}
     root = Path(workspace)
     if kind == "static":
         folder = next(
@@ -140,20 +147,22 @@ def await_port(port: int, limit_s: float, alive: list[str]) -> tuple[str, str]:
         time.sleep(0.05)
 
 
-def start(workspace: str, kind: str, port: int, limit_s: float) -> dict[str, object]:
+def start(
+    workspace: str, kind: str, port: int, limit_s: float, command: str = "", env: dict[str, str] | None = None
+) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
-    wanted = processes(workspace, kind, port)
+    wanted = processes(workspace, kind, port, command)
     if "web" not in wanted:
         return {"listens": "", "problem": "the Procfile names no process `web`", "output": "", "seconds": 0.0}
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    for name, command in wanted.items():
+    for name, line in wanted.items():
         log = LOGS / f"{name}.log"
         log.touch()
         argv = as_agent(
-            f'export PATH={shlex.quote(path)}:"$PATH"; {command}',
+            f'export PATH={shlex.quote(path)}:"$PATH"; {line}',
             workspace,
-            {"PORT": str(port), "NODE_ENV": "production"},
+            {**(env or {}), "PORT": str(port), "NODE_ENV": "production"},
         )
         shell = f"{shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1"
         subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", shell], check=True)
@@ -173,9 +182,9 @@ def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     }
 
 
-def check(workspace: str, command: str, limit_s: float) -> dict[str, object]:
+def check(workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None) -> dict[str, object]:
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace)
+    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
     return run_logged("check", argv, limit_s)
 
 
