@@ -83,7 +83,7 @@ def publish(repository: Repository, publication: Publication) -> Published:
         head=publication.branch,
         base=publication.base.branch,
         title=publication.title,
-        body=publication.body,
+        body=publication.body + _moved_on(repository, publication, sha),
         draft=publication.draft,
     )
     deployment = _deployment(repository, publication, sha)
@@ -119,6 +119,18 @@ def run_of(commit: Commit, app_login: str) -> RunId | None:
     trailers = commit.message.strip().rpartition("\n\n")[2]
     found = re.search(rf"^{RUN_TRAILER}: (\S+)$", trailers, re.MULTILINE)
     return RunId(found[1]) if found else None
+
+
+def _moved_on(repository: Repository, publication: Publication, sha: str) -> str:
+    """A remark if the commit does not lie on what the evidence is of; read from the commit, so a second try says it, too."""
+    start = publication.start or publication.base
+    below = repository.commit_at(sha).parents[0]
+    if below == start.sha:
+        return ""
+    return (
+        f"\n\n> [!NOTE]\n> While the swarm worked, other commits came in: this one lies on top of {below[:9]}, and the evidence "
+        f"is of {start.sha[:9]} with the same changes.\n"
+    )
 
 
 def _commit(repository: Repository, publication: Publication) -> str:
