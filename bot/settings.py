@@ -50,6 +50,17 @@ class Settings(BaseSettings):
     github_webhook_secret: SecretStr = Field(
         SecretStr(""), description="Without one, every webhook is refused."
     )
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="Opens /setup once the App is configured: /setup?token=…"
+    )
+    settings_key: SecretStr = Field(
+        SecretStr(""),
+        description="Fernet key that seals what /setup stores; on SQLite a file beside the database without it.",
+    )
+    store_credentials: bool = Field(
+        True,
+        description="Whether /setup stores the App's credentials, or shows them as environment variables.",
+    )
     trigger_label: str = Field("swarm-build", description="The label that starts a build.")
 
     # Vers

@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  #
 
 from bot.agents.lines import Lines
 from bot.cli import wiring
+from bot.cli.identity import configured
 from bot.core.errors import BotError
 from bot.core.models import RunId
 from bot.core.policy import Permission
@@ -21,12 +22,16 @@ from bot.gateway.server import Gateway
 from bot.pipeline.build import build
 from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
 from bot.pipeline.intake import Intake
+from bot.pipeline.lifecycle import Lifecycle
 from bot.pipeline.previews import Previews
+from bot.pipeline.sweep import MissedWebhooks, run_every
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 60.0
+MISSED_EVERY_S = 600.0
+CONFIGURED_EVERY_S = 2.0
 DRAIN_LIMIT_S = 10.0
 
 
@@ -88,6 +93,7 @@ def serve_worker(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     with only_worker(settings.database_url):
         kept = wiring.stores(settings)
+        settings = _configured(settings, kept, stop)
         jobs = Jobs(settings.database_url)
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)
@@ -101,7 +107,7 @@ def serve_worker(settings: Settings) -> None:
             trigger_label=settings.trigger_label,
             least=Permission(settings.writer_role),
             status_page=rooms.status_page,
-            end_preview=previews.end_of_pull_request,
+            lifecycle=Lifecycle(rooms, previews, settings.trigger_label),
             outdate_preview=previews.outdate,
         )
         steps = Steps()
@@ -109,18 +115,30 @@ def serve_worker(settings: Settings) -> None:
         engine.launch(
             handle_event=lambda delivery: _handle(steps, intake, delivery),
             build=lambda run: build(rooms, steps, RunId(run)),
-            end_preview=lambda run: steps.run(
-                "end_preview", lambda: previews.end(RunId(run), "its time was up")
-            ),
+            end_preview=lambda run: steps.run("end_preview", lambda: previews.expire(RunId(run))),
         )
-        sweeper = wiring.reaper(settings, kept, wiring.provider(settings))
-        threading.Thread(
-            target=sweeper.run_forever, args=(stop, SWEEP_EVERY_S), name="reaper", daemon=True
-        ).start()
+        leftovers = wiring.reaper(settings, kept, wiring.provider(settings))
+        run_every(stop, SWEEP_EVERY_S, "the sweep for leftovers", leftovers.sweep)
+        run_every(stop, SWEEP_EVERY_S, "the sweep for old previews", previews.end_expired)
+        missed = MissedWebhooks(rooms.github, kept.runs)
+        run_every(stop, MISSED_EVERY_S, "the sweep for missed webhooks", missed.sweep)
         click.echo(json.dumps({"ready": True, "pid": os.getpid()}))
         sys.stdout.flush()
         stop.wait()
         _drain(engine, gateway)
+
+
+def _configured(settings: Settings, kept: wiring.Stores, stop: threading.Event) -> Settings:
+    """The settings with the App's identity: waits for set-up, if it has not been made."""
+    said = False
+    while not (found := configured(settings, kept.credentials)).github_app_id and not stop.is_set():
+        if not said:
+            log.warning(
+                "there is no GitHub App yet: open %s/setup, or set GITHUB_APP_ID", settings.public_url
+            )
+            said = True
+        stop.wait(CONFIGURED_EVERY_S)
+    return found
 
 
 def _handle(steps: Steps, intake: Intake, delivery: str) -> None:

@@ -5,13 +5,16 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from flask import Flask
 
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
 from bot.agents.swarm import Swarm
+from bot.cli import identity
 from bot.core.errors import UserError
 from bot.core.models import BuildRequest, CommitId, RunId, VmId
 from bot.core.texts import Texts, default_loader
@@ -20,12 +23,14 @@ from bot.github.app import GitHubApp
 from bot.pipeline import engine
 from bot.pipeline.brief import BriefReader, BriefResult
 from bot.pipeline.engine import Jobs
+from bot.pipeline.journal.credentials import Credentials
 from bot.pipeline.journal.database import Database, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate as migrate_journal
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.pipeline.reaper import Reaper
 from bot.pipeline.rooms import Limits, Rooms
@@ -33,6 +38,8 @@ from bot.settings import Settings, load_settings
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
+from bot.web.pages import site_of
+from bot.web.setup import SetUp
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +50,13 @@ def templates() -> Path:
     """The folder of templates: beside `bot` in a checkout, inside it in an installed wheel."""
     beside = ROOT / "templates"
     return beside if beside.is_dir() else ROOT / "bot" / "_templates"
+
+
+def manifest() -> dict[str, Any]:
+    """app.yml, from the same places."""
+    beside = ROOT / "app.yml"
+    file = beside if beside.is_file() else ROOT / "bot" / "_app.yml"
+    return dict(yaml.safe_load(file.read_text()))
 
 
 def texts() -> Texts:
@@ -64,6 +78,7 @@ class Stores:
     fleet: Fleet
     usage: Usage
     results: Results
+    credentials: Credentials
 
 
 def stores(settings: Settings) -> Stores:
@@ -76,6 +91,7 @@ def stores(settings: Settings) -> Stores:
         Fleet(database, time.time),
         Usage(database, time.time, cap),
         Results(database),
+        Credentials(database, time.time),
     )
 
 
@@ -221,6 +237,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         make_swarm=make_swarm,
         status_page=status_page(settings),
         now=time.time,
+        pace=Pace(time.time),
     )
 
 
@@ -249,7 +266,7 @@ def web_app() -> Flask:
     settings = load_settings()
     kept = stores(settings)
     return create_app(
-        webhook_secret=settings.github_webhook_secret.get_secret_value(),
+        identity=lambda: identity.identity(settings, kept.credentials),
         runs=kept.runs,
         fleet=kept.fleet,
         usage=kept.usage,
@@ -257,9 +274,19 @@ def web_app() -> Flask:
         texts=texts(),
         static_folder=templates() / "web" / "static",
         trigger_label=settings.trigger_label,
-        app_id=settings.github_app_id,
         github_url=settings.github_url,
         now=time.time,
+        set_up=SetUp(
+            vault=lambda: identity.vault(settings, kept.credentials),
+            configured=lambda: bool(identity.identity(settings, kept.credentials).app_id),
+            exchange=lambda code: identity.exchange(settings, code),
+            texts=texts(),
+            manifest=manifest(),
+            public_url=settings.public_url.rstrip("/"),
+            site=site_of(settings.github_url),
+            admin_token=settings.admin_token.get_secret_value(),
+            store=settings.store_credentials,
+        ),
     )
 
 

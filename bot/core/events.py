@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapter, ValidationError
 
+from bot.core import installations
 from bot.core.errors import UserError
+from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
 
 
@@ -111,9 +113,24 @@ class PullRequestPushed:
 
 
 Event = Annotated[
-    IssueLabeled | IssueUnlabeled | IssueClosed | CommentCreated | PullRequestClosed | PullRequestPushed,
+    IssueLabeled
+    | IssueUnlabeled
+    | IssueClosed
+    | CommentCreated
+    | PullRequestClosed
+    | PullRequestPushed
+    | RepositoriesAdded
+    | RepositoriesGone
+    | InstallationGone,
     Discriminator("kind"),
 ]
+
+
+def partition(event: Event) -> str:
+    """Deliveries of one partition are handled one after the other: those of a repository, or of an installation."""
+    if isinstance(event, InstallationEvent):
+        return f"installation-{event.installation_id}"
+    return event.repo.full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +167,15 @@ def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
     action = body.get("action")
     name = f"{event}.{action}" if isinstance(action, str) else event
     read = _READERS.get(name)
-    if read is None:
-        return Ignored(f"{name} is not ours")
     try:
+        if (about := installations.read(name, body)) is not None:
+            return (
+                about
+                if about.installation_id and about.subjects
+                else Ignored(f"{name} names nothing of ours")
+            )
+        if read is None:
+            return Ignored(f"{name} is not ours")
         frame = _Frame.model_validate(body)
         if frame.sender.type == "Bot":
             return Ignored("sent by a bot")

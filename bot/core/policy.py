@@ -119,8 +119,16 @@ class CancelRun:
 
 
 @dataclass(frozen=True, slots=True)
-class EndPreview:
-    """Take the pull request's preview away."""
+class EndIssue:
+    """Nothing of this issue goes on: its builds end and its previews go. `reason` is for people."""
+
+    issue: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndPullRequest:
+    """The pull request was closed or merged: its preview goes, and so does a build that would renew it."""
 
     pull_request: int
     reason: str
@@ -169,7 +177,7 @@ class Nothing:
     why: str
 
 
-Decision = StartBuild | CancelRun | EndPreview | OutdatePreview | Answer | Refuse | Nothing
+Decision = StartBuild | CancelRun | EndIssue | EndPullRequest | OutdatePreview | Answer | Refuse | Nothing
 
 
 # What an event asks -----------------------------------------------------------------------------------
@@ -183,7 +191,7 @@ _OF_COMMAND: Mapping[Command, Ask] = {
 }
 
 
-def concerns(event: Event, trigger_label: str) -> Concern | None:
+def concerns(event: Event, trigger_label: str) -> Concern | None:  # noqa: PLR0911  # a case per event
     """What an event asks of us; None if nothing. GitHub's labels are the same in every letter case."""
     match event:
         case IssueLabeled(repo=repo, issue=issue, label=label, sender=sender):
@@ -203,6 +211,8 @@ def concerns(event: Event, trigger_label: str) -> Concern | None:
             return replace(ask, head_sha=event.head_sha) if ours else None
         case CommentCreated():
             return _asked_in(event)
+        case _:
+            return None
 
 
 def _asked_in(event: CommentCreated) -> Concern | None:
@@ -234,10 +244,16 @@ def _cancel(reason: str, otherwise: Decision) -> _Rule:
     return lambda _concern, active: CancelRun(active, reason) if active else otherwise
 
 
+def _end_issue(reason: str) -> _Rule:
+    return lambda concern, _active: EndIssue(concern.number, reason)
+
+
 def _start(*, insist: bool) -> _Rule:
     def rule(concern: Concern, active: RunId | None) -> Decision:
         if concern.on_pull_request:
             return Answer(Reply.ASK_IN_THE_ISSUE)
+        if active and not insist:
+            return Nothing(f"build {active} is active, and its progress is in the issue")
         if active:
             return Answer(Reply.ALREADY_RUNNING, run=active)
         return StartBuild(insist=insist, feedback=concern.feedback)
@@ -249,9 +265,9 @@ _RULES: Mapping[Ask, _Rule] = {
     Ask.BUILD: _start(insist=False),
     Ask.INSIST: _start(insist=True),
     Ask.STOP: _cancel("asked to by a command", Answer(Reply.NOTHING_TO_STOP)),
-    Ask.WITHDRAW: _cancel("the label was removed", Nothing("no build of this issue is active")),
-    Ask.CLOSE: _cancel("the issue was closed", Nothing("no build of this issue is active")),
-    Ask.END_PREVIEW: lambda concern, _active: EndPreview(concern.number, "the pull request was closed"),
+    Ask.WITHDRAW: _end_issue("the label was removed"),
+    Ask.CLOSE: _end_issue("the issue was closed"),
+    Ask.END_PREVIEW: lambda concern, _active: EndPullRequest(concern.number, "the pull request was closed"),
     Ask.OUTDATE: lambda concern, _active: OutdatePreview(concern.number, concern.head_sha),
     Ask.STATUS: lambda _concern, active: Answer(Reply.STATUS, run=active),
     Ask.HELP: lambda _concern, _active: Answer(Reply.HELP),

@@ -33,6 +33,8 @@ class ProgressView:
     phases: tuple[PhaseLine, ...]
     agents: tuple[AgentLine, ...]
     elapsed: str
+    left: str
+    """"about 2 min left", as builds here went lately."""
     spent: str
     cap: str
     status_url: str
@@ -78,6 +80,7 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         phases=phase_lines(seen, now),
         agents=tuple(agent_line(agent) for agent in seen.agents),
         elapsed=words.duration(seen.seconds(now)),
+        left=_left(seen, now),
         spent=words.dollars(seen.spent.cost_microusd),
         cap=words.dollars(cap_microusd),
         status_url=status_url,
@@ -90,6 +93,15 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         draft=bool(published and published.draft),
         preview_url=evidence.url if evidence and evidence.ok and not seen.preview_ended else "",
     )
+
+
+def _left(seen: Snapshot, now: float) -> str:
+    """Time left, from history; empty when there is none left to tell."""
+    if seen.state.ended or seen.stopping:
+        return ""
+    if seen.usual_s is None or (left := seen.usual_s - seen.seconds(now)) <= 0:
+        return "time left unknown"
+    return f"about {words.duration(left)} left"
 
 
 def _next_step(seen: Snapshot) -> str:

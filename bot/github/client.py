@@ -143,6 +143,23 @@ class Repository:
             "editing a comment", Access.ISSUES, lambda repo: json_call(repo, "PATCH", path, {"body": text})
         )
 
+    def ensure_label(self, name: str, color: str, description: str) -> None:
+        """A label of this name exists in the repository; one that people have made stays as it is."""
+        path = f"{self._path}/labels/{quote(name, safe='')}"
+
+        def look(repo: GhRepository) -> str | None:
+            try:
+                return str(json_call(repo, "GET", path)["name"])
+            except GithubException as error:
+                if _absent(error):
+                    return None
+                raise
+
+        def make(repo: GhRepository) -> str:
+            return repo.create_label(name, color, description).name
+
+        self._door.ensure(f"creating the label {name}", Access.ISSUES, look, make)
+
     # Branches and commits ------------------------------------------------------------------------------
 
     def base(self) -> Base:

@@ -105,6 +105,11 @@ class HookDelivery:
     status_code: int
     duration_s: float
 
+    @property
+    def ok(self) -> bool:
+        """Whether we took it."""
+        return 200 <= self.status_code < 300
+
 
 def delivery_of(answer: Mapping[str, Any]) -> HookDelivery:
     """An item of `GET /app/hook/deliveries`."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from bot.core import policy
 from bot.core.codec import load
 from bot.core.errors import BotError, Transient
-from bot.core.events import CommentCreated, Event, IssueLabeled
+from bot.core.events import CommentCreated, Event, IssueLabeled, PullRequestClosed
+from bot.core.installations import InstallationEvent
 from bot.core.models import Repo, RunId
 from bot.core.policy import (
     Answer,
     CancelRun,
     Concern,
-    EndPreview,
+    EndIssue,
+    EndPullRequest,
     Nothing,
     OutdatePreview,
     Permission,
@@ -28,6 +30,7 @@ from bot.github.client import Repository
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.runs import Run, Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.lifecycle import Lifecycle
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +52,7 @@ class Intake:
     trigger_label: str
     least: Permission
     status_page: Callable[[RunId], str]
-    end_preview: Callable[[Repo, int, str], None]
-    """Take the preview of a pull request away: repository, number, reason."""
+    lifecycle: Lifecycle
     outdate_preview: Callable[[Repo, int, str, str], None]
     """Say that the preview of a pull request is old: repository, number, new head, who pushed it."""
 
@@ -61,6 +63,8 @@ class Intake:
             Transient: GitHub or the database did not answer; worth another try.
         """
         event: Event = load(Event, self.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
+        if isinstance(event, InstallationEvent):
+            return self._note(delivery, self.lifecycle.moved(event))
         concern = policy.concerns(event, self.trigger_label)
         if concern is None:
             return self._note(delivery, "it asks nothing of us")
@@ -82,7 +86,9 @@ class Intake:
 
     def _active(self, concern: Concern) -> Run | None:
         builds = self.runs.of_issue(concern.repo.full_name, concern.number)
-        return next((run for run in builds if not run.state.ended), None)
+        return next(
+            (run for run in builds if not run.state.ended and not self.runs.cancellation(run.id)), None
+        )
 
     def _permission(self, repository: Repository, concern: Concern) -> Permission:
         if not concern.needs_permission:
@@ -105,9 +111,8 @@ class Intake:
             case CancelRun(run=run, reason=reason):
                 self.runs.cancel(run, concern.sender, reason)
                 return f"build {run} asked to stop: {reason}"
-            case EndPreview(pull_request=number, reason=reason):
-                self.end_preview(concern.repo, number, reason)
-                return f"preview of #{number} ended: {reason}"
+            case EndIssue() | EndPullRequest():
+                return self._end(decision, event, concern)
             case OutdatePreview(pull_request=number, head_sha=sha):
                 self.outdate_preview(concern.repo, number, sha, concern.sender)
                 return f"the branch of #{number} was moved to {sha[:9]}"
@@ -119,6 +124,14 @@ class Intake:
                 return self._answer(decision, concern, repository, delivery)
             case Nothing(why=why):
                 return why
+
+    def _end(self, decision: EndIssue | EndPullRequest, event: Event, concern: Concern) -> str:
+        if isinstance(decision, EndIssue):
+            return self.lifecycle.end_issue(concern.repo, decision.issue, concern.sender, decision.reason)
+        merged = event.head_branch if isinstance(event, PullRequestClosed) and event.merged else ""
+        return self.lifecycle.end_pull_request(
+            concern.repo, decision.pull_request, concern.sender, decision.reason, delete_branch=merged
+        )
 
     def _start(self, event: IssueLabeled | CommentCreated, decision: StartBuild, delivery: str) -> str:
         run = run_id_of(delivery)

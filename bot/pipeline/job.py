@@ -62,7 +62,12 @@ class Job:
         rooms, run = self._rooms, self._run
         try:
             with Reporter(
-                run, rooms.runs, self._repository(), lambda: narrate.progress(rooms, run), rooms.now
+                run,
+                rooms.runs,
+                self._repository(),
+                lambda: narrate.progress(rooms, run),
+                rooms.now,
+                rooms.pace,
             ):
                 yield
         finally:

@@ -15,6 +15,7 @@ from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.vms.base import Connect, Provider
 
@@ -52,3 +53,4 @@ class Rooms:
     """(run, golden commit, deadline in seconds since the epoch)."""
     status_page: Callable[[RunId], str]
     now: Callable[[], float]
+    pace: Pace

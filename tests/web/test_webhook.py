@@ -200,11 +200,10 @@ def test_constant_time() -> None:
     assert len(elsewhere) == 1
 
 
-def test_without_a_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret: everything is refused, with what to set, and the log says so at once."""
+def test_without_a_secret(tmp_path: Path) -> None:
+    """No secret: everything is refused, with what to set."""
     world = open_world(tmp_path / "journal.db", secret="")
     client = world.app().test_client()
-    assert "GITHUB_WEBHOOK_SECRET" in caplog.text
     body = json.dumps(labeled()).encode()
     for secret in ("", SECRET):
         answer = client.post("/webhook", data=body, headers=headers(body, "issues", "d-1", secret))

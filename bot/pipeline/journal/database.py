@@ -173,6 +173,21 @@ golden_images = Table(
     Column("created_at", Float, nullable=False),
 )
 
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("name", String(96), primary_key=True),  # "app", or "state:<sha256>" of a set-up that has begun
+    Column("sealed", LargeBinary, nullable=False),  # Fernet (web.setup)
+    Column("created_at", Float, nullable=False),
+)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for one in memory or on a server."""
+    parsed = make_url(url)
+    named = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if named else None
+
 
 def open_database(url: str) -> Engine:
     """Connect to the database of the settings.
@@ -183,8 +198,7 @@ def open_database(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        path = Path(parsed.database)
+    if path := sqlite_file(url):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(url, connect_args={"timeout": 30})

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -103,6 +104,11 @@ class Runs:
             raise NotFound(f"no delivery {delivery}")
         return row.parsed
 
+    def has_delivery(self, delivery: str) -> bool:
+        """Whether a delivery was stored."""
+        with translate(DATABASE_ERRORS, "looking for the delivery"), self._engine.begin() as db:
+            return db.execute(select(deliveries.c.id).where(deliveries.c.id == delivery)).first() is not None
+
     def note_outcome(self, delivery: str, outcome: str) -> None:
         """What became of a delivery, for the operator."""
         with self._engine.begin() as db:
@@ -176,6 +182,18 @@ class Runs:
         query = select(runs).where(runs.c.state.in_([RunState.QUEUED, RunState.RUNNING]))
         with self._engine.begin() as db:
             return [_run(row) for row in db.execute(query)]
+
+    def usual_s(self, of: int = 20) -> float | None:
+        """The median of how long the newest builds that succeeded took, in seconds; None if there is none."""
+        query = (
+            select(runs.c.ended_at - runs.c.created_at)
+            .where(runs.c.state == RunState.SUCCEEDED)
+            .order_by(runs.c.created_at.desc())
+            .limit(of)
+        )
+        with self._engine.begin() as db:
+            took = [float(seconds) for seconds in db.execute(query).scalars()]
+        return median(took) if took else None
 
     def enter(self, run: RunId, phase: Phase) -> None:
         """The build is now in this phase; recorded as an event unless it was already."""

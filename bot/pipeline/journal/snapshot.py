@@ -37,6 +37,7 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
             agents=tuple(_view(agent, used.get(agent.agent, Tokens())) for agent in fleet.agents(run)),
             spent=sum(used.values(), Tokens()),
             warnings=tuple(str(event.data.get("text", "")) for event in events if event.kind == "warning"),
+            usual_s=None if found.state.ended else runs.usual_s(),
             stopping=runs.cancellation(run),
             brief=_fact(found, "brief", Brief),
             evidence=evidence,
