@@ -59,7 +59,7 @@ class Publication:
 def start_of(repository: Repository, branch: str, base: Base) -> Base:
     """What a build starts from: what is on the issue's branch and not in the base yet, whoever committed it; else the base."""
     head = repository.branch_head(branch)
-    if head is None or not repository.commits_between(base.sha, head):
+    if head is None or not repository.contents.commits_between(base.sha, head):
         return base
     return replace(base, branch=branch, sha=head, tree_sha=repository.commit_at(head).tree_sha)
 
@@ -137,7 +137,7 @@ def _commit(repository: Repository, publication: Publication) -> str:
     """The sha of this run's commit, which the branch then holds."""
     start = publication.start or publication.base
     head = repository.branch_head(publication.branch)
-    since = repository.commits_between(start.sha, head) if head not in (None, start.sha) else ()
+    since = repository.contents.commits_between(start.sha, head) if head not in (None, start.sha) else ()
     for there in since:
         if run_of(there, repository.app_login()) == publication.run:
             return there.sha
