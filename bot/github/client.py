@@ -27,14 +27,12 @@ from bot.github.values import (
     DeploymentState,
     Issue,
     PullRequest,
-    commit_in,
     commit_of,
     issue_of,
 )
 
 PREVIEW_ENVIRONMENT = "swarm-preview"
 """One name for all previews: an environment per pull request could not be deleted without administration rights."""
-
 
 _NO_COMMIT = (
     "{repo} has no commit yet, so there is nothing that a pull request could be opened against: "
@@ -202,14 +200,6 @@ class Repository:
         """What is in the repository."""
         return Contents(self._door, self._path)
 
-    def commits_between(self, base: str, head: str) -> tuple[Commit, ...]:
-        """Commits that `head` reaches and `base` does not, oldest first; the first 100."""
-        path = f"{self._path}/compare/{base}...{head}?per_page=100"
-        answer = self._door.again(
-            "comparing two commits", Access.CONTENTS, lambda repo: json_call(repo, "GET", path)
-        )
-        return tuple(commit_in(each) for each in answer["commits"])
-
     def commit(
         self,
         files: Sequence[Artifact],
@@ -234,10 +224,8 @@ class Repository:
         Raises:
             Conflict: GitHub refuses a file; the message names it.
         """
-        writer = CommitWriter(self._door, self._path, self._pause)
-        return writer.write(
-            files, deleted=deleted, parent_sha=parent_sha, base_tree=base_tree, message=message
-        )
+        write = CommitWriter(self._door, self._path, self._pause).write
+        return write(files, deleted=deleted, parent_sha=parent_sha, base_tree=base_tree, message=message)
 
     def ensure_branch(self, name: str, sha: str, *, only_from: Collection[str] = ()) -> None:
         """Let a branch stand at a commit: made if missing, moved forward if it stands at one of `only_from`.

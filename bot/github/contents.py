@@ -1,4 +1,4 @@
-"""What is in a repository at a commit: the listing of its tree, and the files themselves by one download."""
+"""What is in a repository at a commit: what led to it, the listing of its tree, and the files themselves by one download."""
 
 import base64
 import io
@@ -13,6 +13,7 @@ from bot.core.models import Artifact
 from bot.core.tree import Blob, Listing, blob_sha
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
+from bot.github.values import Commit, commit_in
 
 MAX_ARCHIVE_BYTES = 256 << 20
 """Of a compressed archive; a larger repository is not worked on."""
@@ -48,6 +49,14 @@ class Contents:
             for each in answer["tree"]
             if each["type"] != "tree"
         }
+
+    def commits_between(self, base: str, head: str) -> tuple[Commit, ...]:
+        """Commits that `head` reaches and `base` does not, oldest first; the first 100."""
+        path = f"{self._path}/compare/{base}...{head}?per_page=100"
+        answer = self._door.again(
+            "comparing two commits", Access.CONTENTS, lambda repo: json_call(repo, "GET", path)
+        )
+        return tuple(commit_in(each) for each in answer["commits"])
 
     def files(self, sha: str, wanted: Listing) -> list[Artifact]:
         """The files of a commit that `wanted` names, with exactly the content that git has, sorted by path.

@@ -59,7 +59,7 @@ class Publication:
 def start_of(repository: Repository, branch: str, base: Base) -> Base:
     """What a build starts from: what is on the issue's branch and not in the base yet, whoever committed it; else the base."""
     head = repository.branch_head(branch)
-    if head is None or not repository.commits_between(base.sha, head):
+    if head is None or not repository.contents.commits_between(base.sha, head):
         return base
     return replace(base, branch=branch, sha=head, tree_sha=repository.commit_at(head).tree_sha)
 
@@ -83,7 +83,7 @@ def publish(repository: Repository, publication: Publication) -> Published:
         head=publication.branch,
         base=publication.base.branch,
         title=publication.title,
-        body=publication.body,
+        body=publication.body + _moved_on(repository, publication, sha),
         draft=publication.draft,
     )
     deployment = _deployment(repository, publication, sha)
@@ -121,11 +121,23 @@ def run_of(commit: Commit, app_login: str) -> RunId | None:
     return RunId(found[1]) if found else None
 
 
+def _moved_on(repository: Repository, publication: Publication, sha: str) -> str:
+    """A remark if the commit does not lie on what the evidence is of; read from the commit, so a second try says it, too."""
+    start = publication.start or publication.base
+    below = repository.commit_at(sha).parents[0]
+    if below == start.sha:
+        return ""
+    return (
+        f"\n\n> [!NOTE]\n> While the swarm worked, other commits came in: this one lies on top of {below[:9]}, and the evidence "
+        f"is of {start.sha[:9]} with the same changes.\n"
+    )
+
+
 def _commit(repository: Repository, publication: Publication) -> str:
     """The sha of this run's commit, which the branch then holds."""
     start = publication.start or publication.base
     head = repository.branch_head(publication.branch)
-    since = repository.commits_between(start.sha, head) if head not in (None, start.sha) else ()
+    since = repository.contents.commits_between(start.sha, head) if head not in (None, start.sha) else ()
     for there in since:
         if run_of(there, repository.app_login()) == publication.run:
             return there.sha

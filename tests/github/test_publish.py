@@ -199,7 +199,9 @@ def test_the_base_moves_while_the_swarm_works(hub: Hub) -> None:
     done = publish(hub.repository(), first)
     assert [parent["sha"] for parent in hub.get(f"commits/{done.commit_sha}")["parents"]] == [moved]
     assert {entry["path"] for entry in hub.tree(done.commit_sha)} > {"LICENSE", "README.md", "SPEC.md"}
-    assert hub.get(f"pulls/{done.pull_request}")["changed_files"] == len(FILES)
+    pull = hub.get(f"pulls/{done.pull_request}")
+    assert pull["changed_files"] == len(FILES)
+    assert f"on top of {moved[:9]}, and the evidence is of {first.base.sha[:9]}" in pull["body"]
     hub.push_as("alice", first.base.branch, {"start.sh": "echo"})
     with pytest.raises(Conflict, match=r"main moved on to .*: start\.sh"):
         publish(hub.repository(), second)
