@@ -10,12 +10,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from bot.core import installations
 from bot.core.errors import UserError
 from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
+from bot.core.payloads import (
+    Button,
+    Comment,
+    Frame,
+    IssueLabel,
+    IssueOnly,
+    PullRequestOnly,
+    ReviewComment,
+    Sender,
+)
 
 REBUILD_BUTTON = "rebuild"
 """Identifier of the button under a check run of ours."""
@@ -32,15 +42,6 @@ class EventKind(StrEnum):
     REBUILD_REQUESTED = "rebuild_requested"
     PULL_REQUEST_CLOSED = "pull_request_closed"
     PULL_REQUEST_PUSHED = "pull_request_pushed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Who did it. `type` is GitHub's: "User", "Organization" …; events by a "Bot" never become values."""
-
-    login: str
-    type: str
-    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
             )
         if read is None:
             return Ignored(f"{name} is not ours")
-        frame = _Frame.model_validate(body)
+        frame = Frame.model_validate(body)
         if frame.sender.type == "Bot":
             return Ignored("sent by a bot")
         if frame.installation is None:
@@ -232,140 +233,27 @@ def _object(payload: bytes) -> Mapping[str, Any]:
 # What is read of GitHub's payloads --------------------------------------------------------------------
 
 
-class _User(BaseModel):
-    login: str
-    type: str = "User"
-    id: StrictInt = 0
-
-
-class _Repository(BaseModel):
-    full_name: str
-    id: StrictInt
-
-
-class _Numbered(BaseModel):
-    id: StrictInt
-
-
-class _Frame(BaseModel):
-    """What all payloads of repository events have in common."""
-
-    sender: _User
-    repository: _Repository
-    installation: _Numbered | None = None
-
-    @property
-    def repo(self) -> Repo:
-        installation = self.installation.id if self.installation else 0
-        return Repo(self.repository.full_name, self.repository.id, installation)
-
-    @property
-    def by(self) -> Sender:
-        return Sender(self.sender.login, self.sender.type, self.sender.id)
-
-
-class _Issue(BaseModel):
-    number: StrictInt
-    title: str
-    body: str | None = None
-    pull_request: dict[str, Any] | None = None
-
-
-class _Label(BaseModel):
-    name: str
-
-
-class _IssueLabel(BaseModel):
-    issue: _Issue
-    label: _Label | None = None  # absent when the label itself was deleted from the repository
-
-
-class _IssueOnly(BaseModel):
-    issue: _Issue
-
-
-class _CommentBody(BaseModel):
-    id: StrictInt
-    body: str | None = None
-    performed_via_github_app: _Numbered | None = None
-
-
-class _Comment(BaseModel):
-    issue: _Issue
-    comment: _CommentBody
-
-
-class _ReviewCommentBody(_CommentBody):
-    path: str
-    line: StrictInt | None = None
-    original_line: StrictInt | None = None
-
-
-class _PullNumber(BaseModel):
-    number: StrictInt
-
-
-class _ReviewComment(BaseModel):
-    pull_request: _PullNumber
-    comment: _ReviewCommentBody
-
-
-class _Suite(BaseModel):
-    head_branch: str | None = None
-
-
-class _CheckRun(BaseModel):
-    check_suite: _Suite
-
-
-class _Pressed(BaseModel):
-    identifier: str
-
-
-class _Button(BaseModel):
-    check_run: _CheckRun
-    requested_action: _Pressed | None = None
-
-
-class _Head(BaseModel):
-    ref: str
-    sha: str = ""
-
-
-class _PullRequest(BaseModel):
-    number: StrictInt
-    merged: StrictBool | None = None
-    head: _Head
-
-
-class _PullRequestOnly(BaseModel):
-    pull_request: _PullRequest
-
-
-# Readers ----------------------------------------------------------------------------------------------
-
-
-def _labeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _IssueLabel.model_validate(body)
+def _labeled(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = IssueLabel.model_validate(body)
     if seen.label is None:
         return Ignored("the event names no label")
     issue = seen.issue
     return IssueLabeled(frame.repo, issue.number, issue.title, issue.body or "", seen.label.name, frame.by)
 
 
-def _unlabeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _IssueLabel.model_validate(body)
+def _unlabeled(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = IssueLabel.model_validate(body)
     if seen.label is None:
         return Ignored("the event names no label")
     return IssueUnlabeled(frame.repo, seen.issue.number, seen.label.name, frame.by)
 
 
-def _closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    return IssueClosed(frame.repo, _IssueOnly.model_validate(body).issue.number, frame.by)
+def _closed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    return IssueClosed(frame.repo, IssueOnly.model_validate(body).issue.number, frame.by)
 
 
-def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
-    seen = _Comment.model_validate(body)
+def _commented(frame: Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = Comment.model_validate(body)
     through = seen.comment.performed_via_github_app
     if through is not None and str(through.id) == app_id:
         return Ignored("written through this App")
@@ -382,8 +270,8 @@ def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | I
     )
 
 
-def _reviewed(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
-    seen = _ReviewComment.model_validate(body)
+def _reviewed(frame: Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = ReviewComment.model_validate(body)
     comment = seen.comment
     if comment.performed_via_github_app is not None and str(comment.performed_via_github_app.id) == app_id:
         return Ignored("written through this App")
@@ -392,26 +280,26 @@ def _reviewed(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ig
     return ReviewCommentCreated(frame.repo, number, comment.path, line, comment.body or "", frame.by)
 
 
-def _button_pressed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+def _button_pressed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
     # GitHub sends a click to the App that made the check run, and to no other.
-    seen = _Button.model_validate(body)
+    seen = Button.model_validate(body)
     pressed = seen.requested_action.identifier if seen.requested_action else ""
     if pressed != REBUILD_BUTTON:
         return Ignored(f"the button {pressed} is not ours")
     return RebuildRequested(frame.repo, seen.check_run.check_suite.head_branch or "", frame.by)
 
 
-def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _PullRequestOnly.model_validate(body).pull_request
+def _pull_request_closed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = PullRequestOnly.model_validate(body).pull_request
     return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
 
 
-def _pull_request_pushed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _PullRequestOnly.model_validate(body).pull_request
+def _pull_request_pushed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = PullRequestOnly.model_validate(body).pull_request
     return PullRequestPushed(frame.repo, seen.number, seen.head.ref, seen.head.sha, frame.by)
 
 
-_READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignored]] = {
+_READERS: Mapping[str, Callable[[Frame, Mapping[str, Any], str], Event | Ignored]] = {
     "issues.labeled": _labeled,
     "issues.unlabeled": _unlabeled,
     "issues.closed": _closed,

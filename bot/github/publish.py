@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from bot.core.errors import Conflict
 from bot.core.models import Artifact, Published, RunId
 from bot.core.tree import differing
-from bot.github.client import PREVIEW_ENVIRONMENT, Repository
+from bot.github.client import Repository
+from bot.github.shown import PREVIEW_ENVIRONMENT
 from bot.github.values import Base, CheckReport, Commit, DeploymentState
 
 RUN_TRAILER = "Swarm-Build-Run"

@@ -218,9 +218,7 @@ def open_database(url: str) -> Engine:
     def _translate(context: ExceptionContext) -> None:
         error = context.sqlalchemy_exception
         if isinstance(error, tuple(DATABASE_ERRORS)):
-            context.chained_exception = Transient(
-                f"the database does not answer: {context.original_exception}"
-            )
+            raise Transient(f"the database does not answer: {context.original_exception}") from error
 
     return engine
 
