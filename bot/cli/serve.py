@@ -33,6 +33,8 @@ SWEEP_EVERY_S = 60.0
 MISSED_EVERY_S = 600.0
 CONFIGURED_EVERY_S = 2.0
 DRAIN_LIMIT_S = 10.0
+EVENT_PATIENCE_S = 600.0
+"""A label or a stop waits ten minutes for GitHub."""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -140,7 +142,7 @@ def _configured(settings: Settings, kept: wiring.Stores, stop: threading.Event) 
 
 def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
     try:
-        steps.run("handle_event", lambda: intake.handle(delivery))
+        steps.run("handle_event", lambda: intake.handle(delivery), patience_s=EVENT_PATIENCE_S)
     except BotError as error:
         log.error("delivery %s: %s", delivery, error)
         intake.rooms.runs.note_outcome(delivery, f"failed: {error}")
