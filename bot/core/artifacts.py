@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from bot.core.errors import Permanent, TranslationTable, UserError, translate
 from bot.core.models import AppKind, Artifact, LeftOut
 from bot.core.paths import EXCLUDED, Verdict, judge, shown
+from bot.core.procfile import procfile
 from bot.core.secrets import secret_in
 from bot.core.tree import NOTES_FOLDER, Listing, blob_sha, outside
 
@@ -104,9 +105,8 @@ def require(files: Sequence[Artifact], kind: AppKind, target: str = "") -> None:
         )
 
 
-def _processes(procfile: Artifact | None) -> list[str]:
-    lines = procfile.content.decode("utf-8", "replace").splitlines() if procfile else []
-    return [line for line in lines if all(part.strip() for part in line.partition(":"))]
+def _processes(file: Artifact | None) -> dict[str, str]:
+    return procfile(file.content.decode("utf-8", "replace")) if file else {}
 
 
 def _members(archive: tarfile.TarFile, tar: bytes) -> Iterator[tuple[str, tarfile.TarInfo]]:
