@@ -17,6 +17,7 @@ READY_ID = "ready"
 """Id of the `get_state` that the wrapper itself sends first: its response means that pi listens."""
 HOST_CALL = "swarm"
 """Title of the dialogs that are tool calls to us."""
+LONGEST_LINE_BYTES = 16 << 20
 _BLOCKING = frozenset({"select", "confirm", "input", "editor"})
 
 
@@ -62,26 +63,39 @@ def cancel(dialog: str) -> bytes:
 
 
 class LineSplitter:
-    """Bytes as they come, lines as they end. Keeps an unfinished tail of any length.
+    """Bytes as they come, lines as they end. A line beyond `LONGEST_LINE_BYTES` is not kept.
 
     Attributes:
-        consumed_bytes: length of all whole lines so far, line ends included.
+        consumed_bytes: length of all whole lines so far, line ends and dropped lines included.
+        dropped_lines: how many were too long.
     """
 
     def __init__(self) -> None:
-        self.consumed_bytes = 0
+        self.consumed_bytes = self.dropped_lines = 0
         self._tail: list[bytes] = []  # joined once per line: a line of many MB comes in many pieces
+        self._tail_bytes = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes, without their line ends."""
-        *whole, rest = chunk.split(b"\n")
-        if whole:
-            whole[0] = b"".join((*self._tail, whole[0]))
-            self._tail = []
-        if rest:
-            self._tail.append(rest)
-        self.consumed_bytes += sum(len(line) + 1 for line in whole)
+        *ends, rest = chunk.split(b"\n")
+        whole = []
+        for end in ends:
+            self._extend(end)
+            self.consumed_bytes += self._tail_bytes + 1
+            if self._tail_bytes > LONGEST_LINE_BYTES:
+                self.dropped_lines += 1
+            else:
+                whole.append(b"".join(self._tail))
+            self._tail, self._tail_bytes = [], 0
+        self._extend(rest)
         return whole
+
+    def _extend(self, piece: bytes) -> None:
+        self._tail_bytes += len(piece)
+        if self._tail_bytes > LONGEST_LINE_BYTES:
+            self._tail = []
+        elif piece:
+            self._tail.append(piece)
 
 
 # Events ------------------------------------------------------------------------------------------------------

@@ -11,10 +11,12 @@ import tarfile
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from bot.core.errors import Permanent, TranslationTable, UserError, translate
 from bot.core.models import AppKind, Artifact, LeftOut
 from bot.core.paths import EXCLUDED, Verdict, judge, shown
+from bot.core.procfile import procfile
 from bot.core.secrets import secret_in
 from bot.core.tree import NOTES_FOLDER, Listing, blob_sha, outside
 
@@ -24,6 +26,11 @@ EXECUTABLE, PLAIN = 0o100755, 0o100644
 MORE = "…"
 """Stands in place of a path for rows that are not shown."""
 MAX_NOTES, MAX_NOTE_BYTES = 10, 64 << 10
+
+LONGEST_HEADER_BYTES = 64 << 10
+"""Of one extension header. GNU tar writes long names into them, and paths of Linux have at most 4 KiB."""
+
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 TAR_ERRORS: TranslationTable = {
     tarfile.TarError: Permanent,
@@ -80,7 +87,9 @@ def inspect(
     """
     with translate(TAR_ERRORS, "the workspace could not be read"):
         judging = _Judging(limits, base or {}, target)
-        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8") as archive:
+        with tarfile.open(
+            fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8", tarinfo=_bounded_headers()
+        ) as archive:
             members = sorted(_members(archive, tar), key=lambda found: (found[0].count("/"), found[0]))
             for path, member in members:
                 judging.consider(path, member, archive)
@@ -104,9 +113,31 @@ def require(files: Sequence[Artifact], kind: AppKind, target: str = "") -> None:
         )
 
 
-def _processes(procfile: Artifact | None) -> list[str]:
-    lines = procfile.content.decode("utf-8", "replace").splitlines() if procfile else []
-    return [line for line in lines if all(part.strip() for part in line.partition(":"))]
+def _processes(file: Artifact | None) -> dict[str, str]:
+    return procfile(file.content.decode("utf-8", "replace")) if file else {}
+
+
+def _bounded_headers() -> type[tarfile.TarInfo]:
+    """Headers of one archive, each looked at before `tarfile` reads what it announces.
+
+    Reading a forged pax header takes time by the square of its length (CVE-2024-6232), so all of an archive together
+    may take what one of the greatest length does: a few seconds. GNU tar, which packs workspaces, writes none.
+    """
+    spent = 0
+
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            nonlocal spent
+            header = super().frombuf(buf, encoding, errors)
+            extends = header.type in (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+            if header.type in _PAX:
+                spent += header.size**2
+            if (extends and header.size > LONGEST_HEADER_BYTES) or spent > LONGEST_HEADER_BYTES**2:
+                raise tarfile.ReadError(f"its extension headers are longer than {LONGEST_HEADER_BYTES:,} bytes")
+            return header
+
+    return Header
 
 
 def _members(archive: tarfile.TarFile, tar: bytes) -> Iterator[tuple[str, tarfile.TarInfo]]:

@@ -1,5 +1,6 @@
 """What templates see: frozen views, and the pure functions that make them from what the journal holds."""
 
+import re
 from dataclasses import dataclass
 
 from bot.core import words
@@ -194,12 +195,15 @@ def refusal_view(login: str, why: str) -> RefusalView:
     return RefusalView(login, why)
 
 
+_COMMAND_WORD = re.compile(r"[a-z-]{1,20}")
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerView:
     """The answers of `policy.Reply`: `github/help.md.j2` and the rest."""
 
     word: str
-    """An unknown command, and which was probably meant (or empty)."""
+    """An unknown command, empty if it does not look like one, and which was probably meant (or empty)."""
     nearest: str
     why: str
     build: ProgressView | None
@@ -211,7 +215,7 @@ class AnswerView:
 def answer_view(answer: Answer, *, build: ProgressView | None, doing: str, trigger_label: str) -> AnswerView:
     """An answer to a command; `doing` is the phase of `build` in words."""
     return AnswerView(
-        word=words.one_line(answer.word, 40).replace("`", "'"),
+        word=answer.word if _COMMAND_WORD.fullmatch(answer.word) else "",
         nearest=answer.nearest,
         why=words.one_line(answer.why, 300),
         build=build,

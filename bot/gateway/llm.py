@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -11,6 +12,7 @@ from bot.core.models import Spender, VmId
 from bot.gateway.accounts import Accounts
 from bot.gateway.answers import Answer, Head
 from bot.gateway.messages import PING, error_body, error_event, error_type, read_call
+from bot.gateway.places import CALLS, TOO_MANY_CALLS, Places
 from bot.gateway.upstream import Asked, Upstream
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def create_app(
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LIMIT_BYTES
+    places = Places(CALLS)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -57,6 +60,18 @@ def create_app(
         spender = _spender(accounts, caller)
         if spender is None:
             return _error(401, "this bearer is not valid on this machine")
+        if not places.take(spender.vm):
+            return _error(429, TOO_MANY_CALLS)
+        leave = partial(places.leave, spender.vm)
+        try:
+            response = answered(spender)
+        except BaseException:
+            leave()
+            raise
+        response.call_on_close(leave)
+        return response
+
+    def answered(spender: Spender) -> Response:
         raw = request.get_data(cache=False)
         try:
             call = read_call(raw, max_tokens)
@@ -67,9 +82,7 @@ def create_app(
         if not call.stream:
             return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
         head = answer.head(hold_s)
-        if (
-            head is None
-        ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
+        if head is None:  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
             return _respond(Head(200, _EVENTS), _body(answer, ping_s))
         return _respond(head, _body(answer, None))
 

@@ -57,8 +57,9 @@ class Vault:
             raise UserError("SETTINGS_KEY is not a Fernet key: 32 random bytes in URL-safe base64") from error
 
     def store(self, identity: AppIdentity) -> None:
-        """Keep it, in the place of an earlier one."""
+        """Keep it, in the place of an earlier one; whoever is in the middle of another set-up has to begin again."""
         self._credentials.put(_APP, self._fernet.encrypt(json.dumps(asdict(identity)).encode()))
+        self._credentials.forget("state:", older_than_s=0.0)
 
     def load(self) -> AppIdentity | None:
         """The stored identity.
@@ -74,16 +75,19 @@ class Vault:
         except InvalidToken as error:
             raise Permanent("The stored App credentials were sealed with another SETTINGS_KEY.") from error
 
-    def begin(self) -> str:
+    def begin(self, *, by_admin: bool) -> str:
         """A state for one set-up, which `finish` accepts once."""
         self._credentials.forget("state:", older_than_s=STATE_LIFE_S)
         state = secrets.token_urlsafe(32)
-        self._credentials.put(_state(state), b"")
+        self._credentials.put(_state(state, by_admin=by_admin), b"")
         return state
 
-    def finish(self, state: str) -> bool:
-        """Whether this state was given out, is fresh, and was not used before."""
-        return self._credentials.take(_state(state), younger_than_s=STATE_LIFE_S)
+    def finish(self, state: str, *, only_admin: bool) -> bool:
+        """Whether this state was given out, to the admin if `only_admin`, is fresh, and was not used before."""
+        return any(
+            self._credentials.take(_state(state, by_admin=by_admin), younger_than_s=STATE_LIFE_S)
+            for by_admin in ((True,) if only_admin else (True, False))
+        )
 
 
 def new_key() -> str:
@@ -91,8 +95,8 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def _state(state: str) -> str:
-    return f"state:{hashlib.sha256(state.encode()).hexdigest()}"
+def _state(state: str, *, by_admin: bool) -> str:
+    return f"state:{'admin:' if by_admin else ''}{hashlib.sha256(state.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +149,13 @@ def setup_pages(desk: SetUp) -> Blueprint:
     @routes.get("/setup")
     def begin() -> Response:
         token = request.args.get("token", "")
-        _admit(desk, token)
+        by_admin = _is_admin(desk, token)
+        if desk.configured() and not by_admin:
+            abort(403, "The App is configured. To make another, open /setup?token=… with the ADMIN_TOKEN.")
         organization = request.args.get("organization", "").strip()
         if organization and not _ACCOUNT.fullmatch(organization):
             abort(400, "An organisation's name has letters, digits and hyphens.")
-        state = desk.vault().begin()
+        state = desk.vault().begin(by_admin=by_admin)
         path = f"organizations/{quote(organization)}/settings" if organization else "settings"
         page = SetUpPage(
             organization=organization,
@@ -182,7 +188,12 @@ def setup_pages(desk: SetUp) -> Blueprint:
     def done() -> Any:
         code, state = request.args.get("code", ""), request.args.get("state", "")
         ours = hmac.compare_digest(state.encode(), request.cookies.get(_COOKIE, "").encode())
-        if not (state and ours and _CODE.fullmatch(code) and desk.vault().finish(state)):
+        if not (
+            state
+            and ours
+            and _CODE.fullmatch(code)
+            and desk.vault().finish(state, only_admin=desk.configured())
+        ):
             abort(400, "This set-up was not begun here, was used already, or took over an hour. Begin again.")
         made = desk.exchange(code)
         identity = AppIdentity(str(made["id"]), str(made["webhook_secret"] or ""), str(made["pem"]))
@@ -224,11 +235,8 @@ def _is_local(url: str) -> bool:
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
-def _admit(desk: SetUp, token: str) -> None:
-    if not desk.configured():
-        return
-    if not desk.admin_token or not hmac.compare_digest(token.encode(), desk.admin_token.encode()):
-        abort(403, "The App is configured. To make another, open /setup?token=… with the ADMIN_TOKEN.")
+def _is_admin(desk: SetUp, token: str) -> bool:
+    return bool(desk.admin_token) and hmac.compare_digest(token.encode(), desk.admin_token.encode())
 
 
 def _variables(identity: AppIdentity) -> tuple[tuple[str, str], ...]:

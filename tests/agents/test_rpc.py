@@ -46,6 +46,19 @@ def test_a_line_of_many_megabytes() -> None:
     assert splitter.feed(b"\n") == [line]
 
 
+def test_a_line_without_end_is_dropped_and_counted() -> None:
+    """It takes no memory while it lasts; its neighbours come through, and the position in the file stays right."""
+    splitter = rpc.LineSplitter()
+    assert splitter.feed(b"before\nxx") == [b"before"]
+    piece = b"x" * (1 << 20)
+    for _ in range(17):
+        assert splitter.feed(piece) == []
+    assert not splitter._tail
+    assert splitter.feed(b"\nafter\n") == [b"after"]
+    assert splitter.dropped_lines == 1
+    assert splitter.consumed_bytes == len(b"before\n" + b"xx" + 17 * piece + b"\nafter\n")
+
+
 @pytest.mark.parametrize(
     "line",
     [

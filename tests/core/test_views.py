@@ -270,6 +270,15 @@ def test_answers(reply: Reply) -> None:
     assert_snapshot(f"answer_{reply}.md", answered(reply, BUILDING))
 
 
+@pytest.mark.parametrize("word", ["bild`", "@octocat", "x" * 21, "a b", "&commat;x", "Bild", "bild\n"])
+def test_a_word_that_is_no_word_is_not_repeated(word: str) -> None:
+    """What a stranger writes after `/swarm` does not come back in the bot's name."""
+    answer = Answer(Reply.UNKNOWN_COMMAND, word=word)
+    view = answer_view(answer, build=None, doing="", trigger_label="swarm-build")
+    said = TEXTS.render("github/unknown_command.md.j2", view)
+    assert said == "That is not a command. `/swarm help` lists all of them.\n"
+
+
 def test_status() -> None:
     """Of a build that ended, and of none."""
     assert_snapshot("answer_status_built.md", answered(Reply.STATUS, BUILT))

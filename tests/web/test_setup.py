@@ -140,6 +140,24 @@ def test_closed_once_configured(world: World, hub: Running) -> None:
     assert world.app().test_client().get("/setup?token=").status_code == 403
 
 
+def test_a_stranger_who_was_first_cannot_replace_the_app(
+    world: World, settings: Settings, hub: Running
+) -> None:
+    """A set-up that was begun without the admin token ends with the first identity that is kept, or configured."""
+    stranger, operator, admin = (world.app().test_client() for _ in range(3))
+    early = agree(stranger, hub)
+    assert operator.get(agree(operator, hub)).status_code == 303
+    assert stranger.get(early).status_code == 400, "its state is gone"
+
+    assert world.set_up
+    vault = world.set_up.vault()
+    state = vault.begin(by_admin=False)
+    stranger.set_cookie("swarm_setup", state, path="/setup")
+    assert stranger.get(f"/setup/done?code=abc&state={state}").status_code == 400, "configured: the admin's only"
+    assert vault.finish(state, only_admin=False), "and nothing was exchanged for it"
+    assert admin.get(agree(admin, hub, "/setup?token=let+me+in")).status_code == 303
+
+
 def test_shown_instead_of_stored(world: World, settings: Settings, hub: Running) -> None:
     """With storing off, the variables are shown once and nothing is kept."""
     assert world.set_up

@@ -5,6 +5,7 @@
     app.py start    {"workspace", "kind", "port", "limit_s"}       -> {"listens": "::" | "ipv4" | "", "problem", "output", "seconds"}
     app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
     app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
+    app.py into NAME COMMAND…                                      becomes the command, its output in a log
 
 A "command" that is not empty takes the place of what the files say; "env" is added to the app's environment.
 Everything of the app runs as user `agent` with the environment that a login shell of that user has.
@@ -13,6 +14,7 @@ Everything of the app runs as user `agent` with the environment that a login she
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -22,6 +24,8 @@ from pathlib import Path
 LOGS = Path("/var/log/swarm-app")
 HERE = Path(__file__).parent
 TAIL_LINES = 50
+NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+"""Names of processes, and so of logs that root writes: nothing that leads to another folder."""
 
 
 def as_agent(command: str, workspace: str, extra: dict[str, str] | None = None) -> list[str]:
@@ -31,10 +35,28 @@ def as_agent(command: str, workspace: str, extra: dict[str, str] | None = None) 
     return ["runuser", "-u", "agent", "--", "env", "HOME=/home/agent", "CI=1", "bash", "-lc", script]
 
 
+def open_log(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+    """A descriptor of a log itself, never of what a link in its place leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
+def into(name: str, *argv: str) -> None:
+    """Become a command whose output goes into a log."""
+    log = open_log(LOGS / f"{name}.log")
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.execvp(argv[0], argv)
+
+
+def logged(name: str, argv: list[str]) -> str:
+    """The shell command that does `into`."""
+    return shlex.join(["exec", sys.executable, str(HERE / "app.py"), "into", name, *argv])
+
+
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
     try:
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - 65536))
+        with open(open_log(path, os.O_RDONLY), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 65536))
             text = log.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
@@ -52,7 +74,7 @@ def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     log = LOGS / f"{name}.log"
     began = time.monotonic()
-    with log.open("ab") as out:
+    with open(open_log(log), "ab") as out:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
@@ -88,22 +110,24 @@ def install(
     return run_logged("install", as_agent(" && ".join(commands), workspace), limit_s)
 
 
-def processes(workspace: str, kind: str, port: int, command: str = "") -> dict[str, str]:
-    """Process name -> command: the given one, the Procfile's, or our file server for a static site."""
+def processes(workspace: str, kind: str, port: int, command: str = "") -> tuple[dict[str, str], list[str]]:
+    """(process name -> command, names that are none): the given one, the Procfile's, or our file server for a static site."""
     if command:
-        return {"web": command}
+        return {"web": command}, []
     root = Path(workspace)
     if kind == "static":
         folder = next(
             (d for d in ("public", "dist", "build", "site", ".") if (root / d / "index.html").exists()), "."
         )
-        return {"web": f"exec python3 -m http.server --bind :: --directory {folder} {port}"}
-    found = {}
+        return {"web": f"exec python3 -m http.server --bind :: --directory {folder} {port}"}, []
+    found, odd = {}, []
     for line in (root / "Procfile").read_text().splitlines():
-        name, colon, command = line.partition(":")
-        if colon and command.strip() and not name.startswith("#"):
-            found[name.strip()] = command.strip()
-    return found
+        name, colon, command = (part.strip() for part in line.partition(":"))
+        if colon and command and NAME.fullmatch(name):
+            found[name] = command
+        elif colon and command and not name.startswith("#"):
+            odd.append(name)
+    return found, odd
 
 
 def listeners(port: int) -> set[str]:
@@ -152,29 +176,29 @@ def start(
 ) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
-    wanted = processes(workspace, kind, port, command)
+    wanted, odd = processes(workspace, kind, port, command)
+    passed_over = [f"(not started, as no process can have this name: {name[:80]!r})" for name in odd]
     if "web" not in wanted:
-        return {"listens": "", "problem": "the Procfile names no process `web`", "output": "", "seconds": 0.0}
+        output = "\n".join(passed_over)
+        return {"listens": "", "problem": "the Procfile names no process `web`", "output": output, "seconds": 0.0}
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
     for name, line in wanted.items():
-        log = LOGS / f"{name}.log"
-        log.touch()
+        os.close(open_log(LOGS / f"{name}.log"))
         argv = as_agent(
             f'export PATH={shlex.quote(path)}:"$PATH"; {line}',
             workspace,
             {**(env or {}), "PORT": str(port), "NODE_ENV": "production"},
         )
-        shell = f"{shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1"
-        subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", shell], check=True)
+        subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", logged(name, argv)], check=True)
     listens, problem = await_port(port, limit_s, list(wanted))
-    output = "\n".join(tail(LOGS / f"{name}.log", TAIL_LINES // len(wanted)) for name in wanted)
+    tails = (tail(LOGS / f"{name}.log", TAIL_LINES // len(wanted)) for name in wanted)
+    output = "\n".join((*passed_over, *tails))
     return {"listens": listens, "problem": problem, "output": output, "seconds": time.monotonic() - began}
 
 
 def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     argv = ["runuser", "-u", "agent", "--", "bash", "-lc", f"exec node {HERE}/bridge.js {bridge_port} {port}"]
-    shell = f"{shlex.join(argv)} >>{LOGS}/bridge.log 2>&1"
-    subprocess.run(["tmux", "new-session", "-d", "-s", "app-bridge", shell], check=True)
+    subprocess.run(["tmux", "new-session", "-d", "-s", "app-bridge", logged("bridge", argv)], check=True)
     listens, problem = await_port(bridge_port, limit_s, ["bridge"])
     return {
         "listens": listens,
@@ -216,4 +240,6 @@ def log() -> dict[str, object]:
 ACTIONS = {"install": install, "test": test, "start": start, "bridge": bridge, "check": check, "log": log}
 
 if __name__ == "__main__":
+    if sys.argv[1] == "into":
+        into(*sys.argv[2:])
     print(json.dumps(ACTIONS[sys.argv[1]](**json.load(sys.stdin))))
