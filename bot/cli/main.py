@@ -1,5 +1,6 @@
 """The command line: `swarm-bot …`. Every command prints sentences for people; `--json` gives scripts one object."""
 
+import importlib
 import json
 import logging
 import signal
@@ -12,7 +13,7 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
-from bot.core.errors import BotError
+from bot.core.errors import BotError, UserError
 from bot.settings import Settings, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,13 +24,33 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except BotError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        click.echo(f"{kind}{error}", err=True)
         sys.exit(1)
     except ValidationError as error:
         for each in error.errors():
             name = ".".join(str(part) for part in each["loc"]).upper() or "settings"
             click.echo(f"{name}: {each['msg']}", err=True)
         sys.exit(1)
+
+
+class _Elsewhere(click.Group):
+    """A group whose commands stand in a module of their own, imported only when one of them is asked for."""
+
+    def __init__(self, *args: Any, module: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._module = module
+
+    def _group(self) -> click.Group:
+        found: click.Group = importlib.import_module(self._module).commands
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        _settings()  # a wrong one is told before anything happens, and the log is set up
+        return self._group().get_command(ctx, cmd_name)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,6 +157,11 @@ def golden_build() -> None:
     from bot.cli.serve import build_golden
 
     build_golden(_settings(), click.echo)
+
+
+@cli.group("vm", cls=_Elsewhere, module="bot.cli.vm")
+def vm_group() -> None:
+    """Machines by hand: list, create, branch, commit, exec, ssh, copy …"""
 
 
 @cli.group()

@@ -151,7 +151,14 @@ class VersProvider:
 
     def branch(self, commit: CommitId, count: int = 1) -> list[VmId]:
         doing = f"branching {count} from commit {commit}"
-        body = self._create(f"/vm/branch/by_commit/{_part(commit)}", doing, None, {"count": str(count)})
+        return self._branch(f"/vm/branch/by_commit/{_part(commit)}", doing, count)
+
+    def branch_vm(self, vm: VmId, count: int = 1) -> list[VmId]:
+        """`count` machines that go on from where a machine is now. They carry no labels yet."""
+        return self._branch(f"/vm/branch/by_vm/{_part(vm)}", f"branching {count} from machine {vm}", count)
+
+    def _branch(self, path: str, doing: str, count: int) -> list[VmId]:
+        body = self._create(path, doing, None, {"count": str(count)})
         made = [VmId(vm.vm_id) for vm in wire.read(wire.WireBranched, body, doing).vms]
         if len(made) != count:
             raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
@@ -288,6 +295,19 @@ class VersProvider:
         if len(words) < 2 or not words[0].startswith("ssh-"):
             raise Permanent(f"{HOST_KEY_PATH} of {vm} is not a public key")
         return SshKey(private.ssh_private_key, f"{words[0]} {words[1]}")
+
+    def logs(self, vm: VmId, stream: str | None = None) -> Iterator[tuple[str, bytes]]:
+        """(stream, bytes) of what commands printed that were run over the API, oldest first."""
+        doing, offset = f"reading the logs of {vm}", 0
+        while True:
+            params = {"offset": str(offset), **({"stream": stream} if stream else {})}
+            body = self._call("GET", f"/vm/{_part(vm)}/logs", doing, params=params)
+            page = wire.read(wire.WireLogs, body, doing)
+            for entry in page.entries:
+                yield entry.stream, wire.decoded(entry.data_b64)
+            if page.eof or page.next_offset <= offset:
+                return
+            offset = page.next_offset
 
     def account_variables(self) -> dict[str, str]:
         doing = "reading the account's variables"
