@@ -146,17 +146,9 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(examine(load_settings(), as_json=as_json))
 
 
-@cli.group()
-def golden() -> None:
-    """The golden image that machines are branched from."""
-
-
-@golden.command("build")
-def golden_build() -> None:
-    """Build the image of the present recipe unless it exists; prints a line per step and the commit at the end."""
-    from bot.cli.serve import build_golden
-
-    build_golden(_settings(), click.echo)
+@cli.group("golden", cls=_Elsewhere, module="bot.cli.golden")
+def golden_group() -> None:
+    """The golden image that machines are branched from: build, list, check, delete."""
 
 
 @cli.group("vm", cls=_Elsewhere, module="bot.cli.vm")

@@ -21,6 +21,8 @@ from bot.cli.world import GOLDEN_LIMIT_S, child_environment
 from bot.core.errors import UserError
 from bot.core.models import VmId
 from bot.local.vers.server import running_addresses
+from bot.pipeline.journal.database import open_database
+from bot.pipeline.journal.migrate import migrate
 from bot.settings import Settings, load_settings
 from bot.vms.base import VmInfo
 from bot.vms.ssh import SshConnector
@@ -186,3 +188,17 @@ def everyone(command: Callable[..., None]) -> Callable[..., None]:
 def as_json(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
+
+
+def with_journal(settings: Settings) -> Settings:
+    """Settings with a database that is ready: the operator's own below the cache, unless DATABASE_URL names another or the
+    working folder has an installation's.
+    """
+    if "database_url" in settings.model_fields_set or Path("swarm-build.db").exists():
+        return settings
+    settings.swarm_cache.mkdir(parents=True, exist_ok=True)
+    url = f"sqlite:///{settings.swarm_cache.absolute()}/operator.db"
+    database = open_database(url)
+    migrate(database)
+    database.dispose()
+    return settings.model_copy(update={"database_url": url})
