@@ -151,6 +151,22 @@ def golden_group() -> None:
     """The golden image that machines are branched from: build, list, check, delete."""
 
 
+@cli.command(
+    "run",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run_goal(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """A swarm without GitHub: a goal becomes a folder of files and a preview."""
+    from bot.cli.run import command
+
+    _settings()
+    with command.make_context("run", list(words), parent=ctx.parent) as made:
+        command.invoke(made)
+
+
 @cli.group("vm", cls=_Elsewhere, module="bot.cli.vm")
 def vm_group() -> None:
     """Machines by hand: list, create, branch, commit, exec, ssh, copy …"""

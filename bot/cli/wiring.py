@@ -155,8 +155,25 @@ def golden_images(
     )
 
 
-def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
-    """Everything that a build touches."""
+def rooms(
+    settings: Settings,
+    kept: Stores,
+    lines: Lines,
+    jobs: Jobs,
+    *,
+    github: GitHubApp | None = None,
+    label: str = "",
+) -> Rooms:
+    """Everything that a build touches.
+
+    Args:
+        settings: the operator's.
+        kept: the journal.
+        lines: what machines reach.
+        jobs: the queues.
+        github: the App of the settings without it.
+        label: the deployment label of the build's machines; the settings' deployment without it.
+    """
     vers = provider(settings)
     connect = connector(settings, vers)
     words = texts()
@@ -173,7 +190,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
 
     def make_swarm(run: RunId, golden: CommitId, deadline: float) -> Swarm:
         limits = SwarmLimits(
-            deployment=settings.deployment,
+            deployment=label or settings.deployment,
             model=settings.agent_model,
             max_agents=settings.max_agents,
             warm_workers=settings.warm_workers,
@@ -206,7 +223,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         provider=vers,
         connect=connect,
         lines=lines,
-        github=github_app(settings),
+        github=github or github_app(settings),
         golden=golden_images(settings, kept, vers, connect, lines),
         texts=words,
         preview_tools=PreviewTools((preview / "app.py").read_text(), (preview / "bridge.js").read_text()),
@@ -216,7 +233,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
             preview_hours=settings.preview_hours,
             agent_model=settings.agent_model,
         ),
-        deployment=settings.deployment,
+        deployment=label or settings.deployment,
         read_issue=read_issue,
         make_swarm=make_swarm,
         status_page=status_page(settings),

@@ -13,9 +13,9 @@ from bot.pipeline.rooms import Rooms
 log = logging.getLogger(__name__)
 
 
-def build(rooms: Rooms, steps: Steps, run: RunId) -> None:
+def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, RunId], Job] = Job) -> None:
     """From an accepted trigger to a pull request, or to one terminal state with a reason; no machine left either way."""
-    job = Job(rooms, run)
+    job = make_job(rooms, run)
     with job.reporting():
         state, reason = _outcome(lambda: _way(steps, job))
         try:

@@ -137,8 +137,10 @@ class Jobs:
 class Steps:
     """What a workflow calls: each step's result is recorded once, so that a restart does not repeat it."""
 
-    def __init__(self, attempts: int = 5) -> None:
+    def __init__(self, attempts: int = 5, *, durable: bool = True) -> None:
+        """`durable` False is for a build that lives and ends with its process: nothing is recorded, no workflow is needed."""
         self._attempts = attempts
+        self._durable = durable
 
     def run(self, name: str, step: Callable[[], Any]) -> Any:
         """Run a step, or take its recorded result.
@@ -149,7 +151,10 @@ class Steps:
         Raises:
             BotError: what the step raised; anything else comes out as `Permanent`.
         """
-        outcome = DBOS.run_step({"name": name}, lambda: self._attempt(name, step))
+        if self._durable:
+            outcome = DBOS.run_step({"name": name}, lambda: self._attempt(name, step))
+        else:
+            outcome = self._attempt(name, step)
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]
