@@ -172,6 +172,11 @@ def vm_group() -> None:
     """Machines by hand: list, create, branch, commit, exec, ssh, copy …"""
 
 
+@cli.group("vers", cls=_Elsewhere, module="bot.cli.probe")
+def vers_group() -> None:
+    """The Vers that is configured: `probe` finds out what its documents leave open."""
+
+
 @cli.group()
 def local() -> None:
     """The stand-ins, one by one."""

@@ -30,6 +30,7 @@ from bot.pipeline.preview import PreviewTools
 from bot.pipeline.reaper import Reaper
 from bot.pipeline.rooms import Limits, Rooms
 from bot.settings import Settings, load_settings
+from bot.vms import profile
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
@@ -95,6 +96,7 @@ def provider(settings: Settings) -> VersProvider:
         api_key=_needed(settings.vers_api_key.get_secret_value(), "VERS_API_KEY"),
         vm_domain=settings.vers_vm_domain,
         address=address,
+        profile=profile.stored(settings.swarm_cache, settings.vers_url),
     )
 
 

@@ -23,6 +23,7 @@ from bot.core.errors import (
 from bot.core.models import CommitId, VmId
 from bot.vms import wire
 from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata
+from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, Profile
 
 HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -92,6 +93,7 @@ class VersProvider:
         deployment_labels: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
         address: Addresses | None = None,
+        profile: Profile = Profile(),  # noqa: B008  # frozen
         patience_s: float = 60.0,
         first_wait_s: float = 0.25,
         new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -104,6 +106,7 @@ class VersProvider:
             vm_domain: machines are reached at {vm}.{vm_domain}.
             deployment_labels: put on every machine besides the labels of each call.
             transport: another way to speak HTTP.
+            profile: what is known of this installation; decides what is tried first.
             address: builds public addresses where they are not https://{vm}.{vm_domain}:{port}.
             patience_s: how long a repeatable call is repeated.
             first_wait_s: pause before the second try; it doubles from there.
@@ -118,7 +121,8 @@ class VersProvider:
         self._first_wait_s = first_wait_s
         self._new_key = new_key
         self._now = now
-        self._list_path = "/vm"
+        self._list_path = profile.list_path
+        self._pause_words = _first(profile.pause_word, PAUSE_WORDS)
         self._http = httpx.Client(
             base_url=url.rstrip("/").removesuffix("/api/v1") + "/api/v1",
             headers={"authorization": f"Bearer {api_key}", "user-agent": "swarm-build"},
@@ -194,13 +198,15 @@ class VersProvider:
         return [vm.info() for vm in listed if vm.owner_id == self._owner]
 
     def _list(self) -> bytes:
+        known, *others = _first(self._list_path, LIST_PATHS)
         try:
-            return self._call("GET", self._list_path, "listing machines")
+            return self._call("GET", known, "listing machines")
         except NotFound:
-            if self._list_path == "/vms":
-                raise
-        self._list_path = "/vms"  # servers before mid-2026
-        return self._call("GET", self._list_path, "listing machines")
+            for other in others:
+                found = self._call("GET", other, "listing machines")
+                self._list_path = other
+                return found
+            raise
 
     def status(self, vm: VmId) -> VmInfo:
         doing = f"asking for the state of {vm}"
@@ -218,15 +224,16 @@ class VersProvider:
     def set_paused(self, vm: VmId, *, paused: bool) -> None:
         doing = f"{'pausing' if paused else 'resuming'} {vm}"
         path = f"/vm/{_part(vm)}/state"
-        try:
-            self._call("PATCH", path, doing, json={"state": "Paused" if paused else "Running"})
-        except (NotFound, Forbidden, Conflict):
-            raise
-        except Permanent:
-            if not paused:
+        *others, last = self._pause_words if paused else ("Running",)
+        for word in others:
+            try:
+                self._call("PATCH", path, doing, json={"state": word})
+                return
+            except (NotFound, Forbidden, Conflict):
                 raise
-            # The word was Paused until mid-2026 and is Sleeping since; each server refuses the other with 400 or 422.
-            self._call("PATCH", path, doing, json={"state": "Sleeping"})
+            except Permanent:
+                continue  # a server that does not know the word refuses it with 400 or 422
+        self._call("PATCH", path, doing, json={"state": last})
 
     # Snapshots -------------------------------------------------------------------------------------
 
@@ -376,6 +383,10 @@ class VersProvider:
                 return response.content
             retry_after = response.headers.get("retry-after")
             raise wire.refusal(response.status_code, response.content, retry_after, self._now(), doing)
+
+
+def _first(one: str, every: tuple[str, ...]) -> list[str]:
+    return [one, *(each for each in every if each != one)]
 
 
 def _part(text: str) -> str:
