@@ -172,6 +172,11 @@ def vm_group() -> None:
     """Machines by hand: list, create, branch, commit, exec, ssh, copy …"""
 
 
+@cli.group("swarm", cls=_Elsewhere, module="bot.cli.swarm")
+def swarm_group() -> None:
+    """A swarm that a person drives: spawn, task, status, read, wait, collect, teardown."""
+
+
 @cli.group("vers", cls=_Elsewhere, module="bot.cli.probe")
 def vers_group() -> None:
     """The Vers that is configured: `probe` finds out what its documents leave open."""
@@ -226,9 +231,12 @@ def local_github(port: int, state: Path, webhook_url: str | None) -> None:
 
 
 @local.command("vers")
-@click.option("--port", default=0)
-def local_vers(port: int) -> None:
-    """Vers' REST API and TLS front over isolated machines."""
+@click.option("--port", default=0, help="Port of the REST API; 0 takes a free one.")
+@click.option(
+    "--json", "_as_json", is_flag=True, help="Nothing changes: the one line that it prints is JSON."
+)
+def local_vers(port: int, *, _as_json: bool) -> None:
+    """Vers' REST API and TLS front over isolated machines; commands with --local find it."""
     from bot.local.vers.server import serve
 
     serve(port, load_settings().swarm_cache)

@@ -83,7 +83,7 @@ def _run(
 ) -> int:  # fmt: skip
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    if gone := bury_the_dead(settings, _alive):
+    if gone := bury_the_dead(settings, alive):
         note(f"deleted {gone} machines of builds that were killed")
     with errand(settings, run, folder, kind) as job:
         try:
@@ -183,5 +183,6 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this computer lives."""
     return Path(f"/proc/{pid}").exists()
