@@ -33,6 +33,11 @@ def prompt(command_id: str, text: str) -> bytes:
     return _line({"id": command_id, "type": "prompt", "message": text, "streamingBehavior": "followUp"})
 
 
+def steer(command_id: str, text: str) -> bytes:
+    """Words for an agent that is at work: it reads them after the tool calls that it is making."""
+    return _line({"id": command_id, "type": "prompt", "message": text, "streamingBehavior": "steer"})
+
+
 def abort(command_id: str) -> bytes:
     """Stop what the agent does. Answered when it is idle."""
     return _line({"id": command_id, "type": "abort"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.agents import params
 from bot.agents.bench import Bench, Seat
+from bot.agents.calls import succeeded
 from bot.agents.machines import Machines
 from bot.agents.outcome import SwarmLimits
 from bot.agents.roster import ARCHITECT, Roster
@@ -76,7 +77,9 @@ class Spawning:
         return {*self._roster.labels(), *planned}
 
     def _spawns(self) -> list[ToolCall]:
-        return [call for call in self._fleet.calls(self._run) if call.tool == "vers_swarm_spawn"]
+        """Calls that made workers or still may; one that was refused left its names free."""
+        calls = (call for call in self._fleet.calls(self._run) if call.tool == "vers_swarm_spawn")
+        return [call for call in calls if call.result is None or succeeded(call)]
 
     def _check_budget(self, count: int) -> None:
         alive = set(self._machines.of_agents().values())

@@ -11,10 +11,12 @@ from typing import Any
 from bot.agents import rpc
 from bot.agents.bench import Bench
 from bot.agents.calls import CallDesk, succeeded
+from bot.agents.collect import pack
 from bot.agents.daemon import START, Daemon, Identity, PiGone
-from bot.agents.lines import Lines
+from bot.agents.lines import WORKSPACE, Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
+from bot.agents.outside import Outside
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tools import Tools
@@ -22,6 +24,7 @@ from bot.agents.watch import Watch, WatchLimits
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.texts import Texts
+from bot.core.tree import NOTHING, Start
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
@@ -57,6 +60,7 @@ class Swarm:
         limits: SwarmLimits,
         now: Callable[[], float],
         new_secret: Callable[[], str],
+        outside: Outside | None = None,
     ) -> None:
         self._run = run
         self._runs = runs
@@ -64,9 +68,14 @@ class Swarm:
         self._limits = limits
         self._now = now
         self._new_secret = new_secret
+        self._outside = outside or Outside()
+        self._told: set[str] = set()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
+        self._start = NOTHING
+        self._seeded: set[VmId] = set()
         self._machines = Machines(
             run, golden=golden, deployment=limits.deployment, provider=provider, connect=connect,
             fleet=fleet, lines=lines, now=now,
@@ -79,7 +88,8 @@ class Swarm:
         )  # fmt: skip
         self._tools = Tools(
             fleet=fleet, roster=self._roster, machines=self._machines, spawning=spawning, texts=texts,
-            now=now, stopping=self._stopping,
+            now=now, stopping=self._stopping, hurry=self._hurry, before_spawn=self._outside.before_spawn,
+            start=lambda: self._start,
         )  # fmt: skip
         self._desk = CallDesk(
             run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._daemon
@@ -103,13 +113,18 @@ class Swarm:
         if not workers:
             self._bench.fill(min(self._limits.warm_workers, self._limits.max_agents - 1))
 
-    def build(self, prompt: str) -> SwarmOutcome:
+    def build(self, prompt: str, start: Start = NOTHING) -> SwarmOutcome:
         """Start the architect on its prompt and serve the swarm until it settles. Idempotent across restarts.
+
+        Args:
+            prompt: the architect's.
+            start: what lies in every agent's workspace before it begins.
 
         Raises:
             Cancelled: the build was asked to stop.
             BotError: the architect could not be started.
         """
+        self._start = start
         self.prepare()
         try:
             self._runs.check_cancelled(self._run)
@@ -195,10 +210,23 @@ class Swarm:
             if not warmed and watch is not None and watch.progress.ready:
                 self._bench.warm()  # not before: the workers' start would slow the architect's
                 warmed = True
-            if self._now() > self._limits.run_deadline:
+            self._pass_on()
+            if self._now() > self._limits.run_deadline + self._outside.paused_s():
                 self._abort_architect()
                 return "the build did not finish within its time limit"
             self._roster.wait(_LOOK_EVERY_S if warmed else _LOOK_FOR_READY_S)
+
+    def _pass_on(self) -> None:
+        """What people say reaches the architect after its present tool call, which is why a wait ends early."""
+        vm = self._roster.view(ARCHITECT).vm
+        for message in self._outside.messages():
+            if message.id not in self._told and vm is not None:
+                try:
+                    self._daemon(vm).deliver(message.id, rpc.steer(message.id, message.text))
+                except PiGone:
+                    return  # its watch sees that, too
+                self._told.add(message.id)
+                self._hurry.set()
 
     def _abort_architect(self) -> None:
         vm = self._roster.view(ARCHITECT).vm
@@ -213,7 +241,15 @@ class Swarm:
     def _daemon(self, vm: VmId) -> Daemon:
         return Daemon(self._machines.shell(vm))
 
+    def _seed(self, vm: VmId) -> None:
+        """Place what the build starts from. Before pi starts, which reads the repository's instructions as it does."""
+        if vm not in self._seeded and self._start.files:
+            packed = pack({file.path: file for file in self._start.files}, self._now())
+            self._machines.shell(vm).write_tree(WORKSPACE, packed, owner="agent")
+            self._seeded.add(vm)
+
     def _start_pi(self, vm: VmId) -> None:
+        self._seed(vm)
         daemon = self._daemon(vm)
         daemon.start(model=self._limits.model, thinking=self._limits.thinking)
         daemon.wait_ready()
@@ -226,6 +262,7 @@ class Swarm:
         row = self._roster.row(label)
         resumed = row is not None and row.pi_start == START
         if not resumed:
+            self._seed(vm)
             bearer = self._new_secret()
             digest = hashlib.sha256(bearer.encode()).hexdigest()
             self._fleet.update_agent(self._run, label, vm=vm, bearer_sha256=digest)

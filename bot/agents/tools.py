@@ -1,7 +1,7 @@
 """The swarm tools but spawning, as the bot executes them. Text in, text out; a `UserError` is what the model may mend."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,13 @@ from bot.core.artifacts import Inspection, exclude_patterns, inspect
 from bot.core.errors import BotError, Cancelled, Permanent, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView, Role
 from bot.core.texts import Texts
+from bot.core.tree import Start, blob_sha
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
 RESULT_LIMIT_BYTES = 50_000
 _SPEC_LIMIT_BYTES = 1 << 20
+BeforeSpawn = Callable[[str, Sequence[str], str, Callable[[], bool]], str]
+"""See `outside.Outside.before_spawn`."""
 _BAD = (AgentState.FAILED, AgentState.LOST, AgentState.STALLED)
 
 
@@ -45,6 +48,9 @@ class Tools:
         texts: Texts,
         now: Callable[[], float],
         stopping: threading.Event,
+        hurry: threading.Event,
+        before_spawn: BeforeSpawn,
+        start: Callable[[], Start],
     ) -> None:
         self._fleet = fleet
         self._roster = roster
@@ -53,9 +59,12 @@ class Tools:
         self._texts = texts
         self._now = now
         self._stopping = stopping
+        self._hurry = hurry
+        self._before_spawn = before_spawn
+        self._start = start
         self._told: set[AgentLabel] = set()
         self._tools: Mapping[str, Callable[[ToolCall], str]] = {
-            "vers_swarm_spawn": spawning.execute,
+            "vers_swarm_spawn": self._spawn,
             "vers_swarm_task": self._task,
             "vers_swarm_status": self._status,
             "vers_swarm_read": self._read,
@@ -94,6 +103,14 @@ class Tools:
         )
 
     # The tools -------------------------------------------------------------------------------------
+
+    def _spawn(self, call: ToolCall) -> str:
+        labels = call.params.get("_labels")
+        if labels and (
+            objection := self._before_spawn(call.dialog, labels, self._specification(), self._stopping.is_set)
+        ):
+            raise UserError(objection)
+        return self._spawning.execute(call)
 
     def _task(self, call: ToolCall) -> str:
         wish = params.read(params.Task, call.params)
@@ -161,6 +178,9 @@ class Tools:
             if self._stopping.is_set():
                 raise Cancelled("the build is ending")
             views = self._roster.views(tasked)
+            if self._hurry.is_set():  # there are words for the architect, which it reads between two calls
+                self._hurry.clear()
+                return True
             news = any(view.state in _BAD and view.label not in self._told for view in views)
             return news or all(view.state.ended for view in views) or self._now() >= deadline
 
@@ -190,6 +210,12 @@ class Tools:
         if merged.files:
             packed = collect.pack(merged.files, self._now())
             self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
+            self._roster.brought(
+                {
+                    label: {path: blob_sha(merged.files[path].content) for path in paths}
+                    for label, paths in merged.by_worker.items()
+                }
+            )
         troubles += [
             f"{view.label} is still {view.state}: it may change its files."
             for view in self._roster.views(labels)
@@ -202,7 +228,8 @@ class Tools:
         try:
             if vm is None:
                 raise Permanent("it has no machine")
-            return inspect(self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns()))
+            tar = self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns())
+            return inspect(tar, base=self._start().listing)
         except Cancelled:
             raise
         except BotError as error:

@@ -1,10 +1,12 @@
 """The command line: `swarm-bot …`. Every command prints sentences for people; `--json` gives scripts one object."""
 
+import contextlib
 import importlib
 import json
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,20 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Say where everything is in one JSON object.")
+@click.option("--rate", default=80.0, show_default=True, help="Tokens per second of the scripted model.")
+def dev(*, as_json: bool, rate: float) -> None:
+    """All stand-ins, web and worker on this machine, until Ctrl-C."""
+    from bot.cli.dev import develop
+    from bot.cli.doctor import require
+    from bot.cli.host import with_host_registries
+
+    settings = with_host_registries(load_settings())
+    require(settings)
+    develop(settings, rate=rate, as_json=as_json)
+
+
+@cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--event", required=True, help="Name of the event: issues, issue_comment …")
 @click.option("--url", default="http://127.0.0.1:8000/webhook", show_default=True)
@@ -216,18 +232,23 @@ def local_model(port: int, rate: float, ttft: float) -> None:
 
 @local.command("github")
 @click.option("--port", default=0)
-@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder for its repositories.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Folder for its repositories; without it, nothing stays."
+)
 @click.option("--webhook-url", default=None, help="Where the App's webhooks go.")
-def local_github(port: int, state: Path, webhook_url: str | None) -> None:
+@click.option("--json", "_as_json", is_flag=True, help="As it always does: one JSON object when it is ready.")
+def local_github(port: int, state: Path | None, webhook_url: str | None, *, _as_json: bool) -> None:
     """GitHub's REST API over real git repositories."""
     from bot.local.github.server import start
 
-    def begin() -> tuple[dict[str, Any], Callable[[], None]]:
-        running = start(state, port=port, webhook_url=webhook_url)
+    def begin(folder: Path) -> tuple[dict[str, Any], Callable[[], None]]:
+        running = start(folder, port=port, webhook_url=webhook_url)
         names = ("base_url", "web_url", "app_id", "private_key_file", "webhook_secret", "users")
         return {name: _plain(getattr(running, name)) for name in names}, running.stop
 
-    _stand_in(begin)
+    kept = contextlib.nullcontext(str(state)) if state else tempfile.TemporaryDirectory()
+    with kept as folder:
+        _stand_in(lambda: begin(Path(folder)))
 
 
 @local.command("vers")

@@ -11,11 +11,13 @@ from typing import Any
 
 from bot.agents import collect
 from bot.agents.lines import WORKSPACE
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.cli.wiring import Stores
 from bot.core import artifacts
 from bot.core.errors import BotError, UserError
-from bot.core.models import AgentLabel, BuildRequest, Repo, Role, RunId, RunState
+from bot.core.models import AgentLabel, BuildRequest, Options, Repo, Role, RunId, RunState
+from bot.pipeline.folder import plan_by_hand
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
 
@@ -96,7 +98,8 @@ class SwarmServer:
         runs = self.kept.runs
         golden = self.rooms.golden.ensure(lambda text: runs.record(self.run, "note", text=text))
         deadline = self.rooms.now() + self.rooms.limits.run_minutes * 60
-        swarm = self.rooms.make_swarm(self.run, golden, deadline)
+        plan = plan_by_hand(self.rooms, Options())
+        swarm = self.rooms.make_swarm(self.run, golden, deadline, plan, Outside())
         reason = "it was torn down"
         try:
             swarm.take_orders()

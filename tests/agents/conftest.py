@@ -11,6 +11,7 @@ import pytest
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.core.models import BuildRequest, CommitId, Repo, RunId
 from bot.core.texts import Texts, default_loader
@@ -68,7 +69,7 @@ class World:
         assert self.runs.create(run, request)
         return run
 
-    def swarm(self, run: RunId, golden: CommitId, **limits: float) -> Swarm:
+    def swarm(self, run: RunId, golden: CommitId, outside: Outside | None = None, **limits: float) -> Swarm:
         """A swarm as a fresh process would make it."""
         return Swarm(
             run,
@@ -92,6 +93,7 @@ class World:
             ),
             now=time.time,
             new_secret=new_secret,
+            outside=outside,
         )
 
 
@@ -148,8 +150,8 @@ def build(world: World, golden: CommitId) -> Iterator[Callable[..., Swarm]]:
     """Makes swarms; all their machines are gone at the end of the test."""
     made: list[Swarm] = []
 
-    def make(run: RunId, **limits: float) -> Swarm:
-        made.append(world.swarm(run, golden, **limits))
+    def make(run: RunId, outside: Outside | None = None, **limits: float) -> Swarm:
+        made.append(world.swarm(run, golden, outside, **limits))
         return made[-1]
 
     yield make

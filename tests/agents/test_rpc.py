@@ -159,3 +159,4 @@ def test_commands_are_one_line_of_json(text: str) -> None:
         assert line.count(b"\n") == 1
         assert text in json.loads(line).values()
     assert json.loads(rpc.prompt("p", text))["streamingBehavior"] == "followUp"
+    assert json.loads(rpc.steer("p", text))["streamingBehavior"] == "steer"

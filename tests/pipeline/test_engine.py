@@ -25,7 +25,7 @@ from bot.pipeline.engine import Engine, Steps
 url, log = sys.argv[1:]
 def say(*words):
     with open(log, "a") as out: out.write(json.dumps(words) + "\\n")
-steps = Steps(attempts=3)
+steps = Steps(patience_s=20, first_wait_s=0.05)
 tries = {"n": 0}
 def flaky():
     tries["n"] += 1
@@ -49,7 +49,8 @@ def build(run):
         steps.run("two", lambda: (say("two runs"), time.sleep(30 if __import__("os").environ.get("HANG") else 0)))
         say("end")
 engine = Engine(url, concurrent_builds=2)
-engine.launch(handle_event=lambda d: say("event", d), build=build, end_preview=lambda r: say("preview", r, time.time()))
+engine.launch(handle_event=lambda d: say("event", d), build=build, end_preview=lambda r: say("preview", r, time.time()),
+    show_again=lambda order: say("shown", order))
 say("up")
 time.sleep(60)
 """
@@ -176,7 +177,7 @@ def test_a_timer_waits_and_is_set_once(worker: Worker) -> None:
 def test_a_second_worker_on_sqlite_is_refused(tmp_path: Path) -> None:
     """In a sentence that says what to do."""
     url = f"sqlite:///{tmp_path}/journal.db"
-    with only_worker(url), pytest.raises(UserError, match="Postgres"), only_worker(url):
+    with only_worker(url), pytest.raises(UserError, match="another worker"), only_worker(url):
         pass
     with only_worker(url):
         pass

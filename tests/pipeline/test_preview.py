@@ -1,5 +1,8 @@
 """What a clean machine says of collected files, good and bad: real machines, real processes."""
 
+import contextlib
+import http.server
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ from websockets.sync.client import connect
 
 from bot.core.errors import Cancelled
 from bot.core.models import AppKind, Artifact, CommitId, Evidence
+from bot.core.plan import AppSetup
 from bot.local.vers.server import Running
 from bot.pipeline.preview import Preview, PreviewTools, visit
 from bot.vms.vers import LocalAddresses, VersProvider
@@ -45,7 +49,11 @@ def show(world: World, golden: CommitId, local_vers: Running) -> Iterator[Show]:
     shell = world.connect(vm)
 
     def on_machine(
-        files: dict[str, str], kind: AppKind = AppKind.WEB, check: str = "", start_limit_s: float = 20.0
+        files: dict[str, str],
+        kind: AppKind = AppKind.WEB,
+        check: str = "",
+        start_limit_s: float = 20.0,
+        setup: AppSetup | None = None,
     ) -> Evidence:
         preview = Preview(
             shell,
@@ -56,6 +64,7 @@ def show(world: World, golden: CommitId, local_vers: Running) -> Iterator[Show]:
             probe_limit_s=start_limit_s,
             now=lambda: "2026-11-23T00:00:00+00:00",
             check_cancelled=lambda: None,
+            setup=setup,
         )
         artifacts = [Artifact(path, text.encode()) for path, text in files.items()]
         return preview.show(artifacts, kind, check)
@@ -73,6 +82,23 @@ def test_an_app_on_both_families_is_shown_as_it_is(show: Show) -> None:
     assert evidence.status == 200
     assert httpx.get(evidence.url).text.startswith("hello")
     assert "agent" in evidence.output
+
+
+def test_a_repository_may_say_how_its_app_is_installed_and_started(show: Show) -> None:
+    """Its commands take the place of ours, its environment reaches them, and its port is bridged to one that is routed."""
+    setup = AppSetup(
+        install='echo "$WORD" > installed',
+        start="node app.js $(cat installed)",
+        port=4100,
+        env={"WORD": "it's here"},
+    )
+    program = "require('http').createServer((q,r)=>r.end(process.argv.slice(2).join(' '))).listen(4100,'::')"
+    evidence = show(
+        {"app.js": program, "package.json": '{"dependencies": {"a": "file:./missing.tgz"}}'}, setup=setup
+    )
+    assert evidence.ok, evidence.problem + evidence.output
+    assert not evidence.bridged
+    assert httpx.get(evidence.url).text == "it's here"
 
 
 def test_the_bridge_carries_pages_and_websockets(show: Show) -> None:
@@ -138,3 +164,60 @@ def test_a_visit_stops_when_the_build_is_stopped() -> None:
     with pytest.raises(Cancelled):
         visit("http://127.0.0.1:9", stopped)
     assert time.monotonic() - began < 5
+
+
+def test_the_results_own_tests_are_run_before_it_starts(show: Show) -> None:
+    """What they say is evidence of its own, and what they leave running is not in the app's way."""
+    package = '{"private": true, "scripts": {"test": "node left.js & sleep 0.5; echo one failing; exit 4"}}'
+    left = "require('http').createServer((q, r) => r.end('left')).listen(3000, '::')"
+    app = {"Procfile": "web: node app.js", "app.js": HELLO % "::", "package.json": package, "left.js": left}
+    evidence = show(app)
+    assert evidence.ok, evidence.problem
+    assert httpx.get(evidence.url).text.startswith("hello")
+    assert evidence.tests
+    assert (evidence.tests.command, evidence.tests.exit_status) == ("npm test --silent", 4)
+    assert "one failing" in evidence.tests.output
+    assert not evidence.complete
+
+
+class _Stranger(http.server.BaseHTTPRequestHandler):
+    """An app that does what its path says."""
+
+    def do_GET(self) -> None:
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/inside")
+            self.end_headers()
+        elif self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/here")
+            self.end_headers()
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"x" * 65536)
+        else:
+            self.server.visited.append(self.path)  # type: ignore[attr-defined]
+            self.send_response(200 if self.path in ("/here", "/inside") else 404)
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "visited"),
+    [("/away", 302, []), ("/round", 200, ["/here"]), ("/endless", 200, []), ("/gone", 404, ["/gone"])],
+)
+def test_a_visit_goes_where_it_was_sent_and_reads_no_body(path: str, status: int, visited: list[str]) -> None:
+    """An app cannot send the bot elsewhere, nor keep it listening."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        server.visited = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}{path}"
+        seen, problem = visit(url, lambda: None, limit_s=0.0)
+        server.shutdown()
+        assert (seen, bool(problem)) == (status, status >= 400)
+        assert server.visited[:1] == visited[:1]  # type: ignore[attr-defined]

@@ -1,13 +1,16 @@
 """Runs inside the clean machine, as root: installs, starts and watches the collected app. JSON in (stdin), JSON out.
 
     app.py install  {"workspace"}                                  -> {"exit_status", "output", "seconds"}
+    app.py test     {"workspace", "limit_s"}                       -> {"command" | "", "exit_status", "output", "seconds"}
     app.py start    {"workspace", "kind", "port", "limit_s"}       -> {"listens": "::" | "ipv4" | "", "problem", "output", "seconds"}
     app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
     app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
 
+A "command" that is not empty takes the place of what the files say; "env" is added to the app's environment.
 Everything of the app runs as user `agent` with the environment that a login shell of that user has.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -38,6 +41,12 @@ def tail(path: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
+def end_group(leader: int) -> None:
+    """Whatever a command left running would be in the way of the app."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, 9)
+
+
 def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
     """Run to the end, output into a log; exit status 124 when the limit passed, as `timeout` says it."""
     LOGS.mkdir(exist_ok=True)
@@ -50,15 +59,21 @@ def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
         try:
             status = child.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
+            end_group(child.pid)
             child.wait()
             out.write(f"\n(ended after {limit_s:g} s)\n".encode())
             status = 124
+        finally:
+            end_group(child.pid)
     return {"exit_status": status, "output": tail(log), "seconds": time.monotonic() - began}
 
 
-def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
+def install(
+    workspace: str, command: str = "", env: dict[str, str] | None = None, limit_s: float = 600.0
+) -> dict[str, object]:
     """What the files ask for: npm for package.json, pip into .venv for Python."""
+    if command:
+        return run_logged("install", as_agent(command, workspace, env), limit_s)
     root = Path(workspace)
     commands = []
     if (root / "package.json").exists():
@@ -73,8 +88,10 @@ def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
     return run_logged("install", as_agent(" && ".join(commands), workspace), limit_s)
 
 
-def processes(workspace: str, kind: str, port: int) -> dict[str, str]:
-    """Process name -> command: the Procfile's, or our file server for a static site."""
+def processes(workspace: str, kind: str, port: int, command: str = "") -> dict[str, str]:
+    """Process name -> command: the given one, the Procfile's, or our file server for a static site."""
+    if command:
+        return {"web": command}
     root = Path(workspace)
     if kind == "static":
         folder = next(
@@ -130,20 +147,22 @@ def await_port(port: int, limit_s: float, alive: list[str]) -> tuple[str, str]:
         time.sleep(0.05)
 
 
-def start(workspace: str, kind: str, port: int, limit_s: float) -> dict[str, object]:
+def start(
+    workspace: str, kind: str, port: int, limit_s: float, command: str = "", env: dict[str, str] | None = None
+) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
-    wanted = processes(workspace, kind, port)
+    wanted = processes(workspace, kind, port, command)
     if "web" not in wanted:
         return {"listens": "", "problem": "the Procfile names no process `web`", "output": "", "seconds": 0.0}
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    for name, command in wanted.items():
+    for name, line in wanted.items():
         log = LOGS / f"{name}.log"
         log.touch()
         argv = as_agent(
-            f'export PATH={shlex.quote(path)}:"$PATH"; {command}',
+            f'export PATH={shlex.quote(path)}:"$PATH"; {line}',
             workspace,
-            {"PORT": str(port), "NODE_ENV": "production"},
+            {**(env or {}), "PORT": str(port), "NODE_ENV": "production"},
         )
         shell = f"{shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1"
         subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", shell], check=True)
@@ -163,17 +182,38 @@ def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     }
 
 
-def check(workspace: str, command: str, limit_s: float) -> dict[str, object]:
+def check(workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None) -> dict[str, object]:
+    path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
+    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
+    return run_logged("check", argv, limit_s)
+
+
+def tests_of(root: Path) -> str:
+    """The command that runs the files' own tests, or "" if there are none that we know how to run."""
+    try:
+        script = json.loads((root / "package.json").read_text())["scripts"]["test"]
+    except (OSError, ValueError, KeyError, TypeError):
+        script = ""
+    if isinstance(script, str) and script.strip() and "no test specified" not in script:
+        return "npm test --silent"
+    named = any(root.glob("test_*.py")) or any(root.glob("tests/**/test_*.py"))
+    return "python3 -m pytest -q" if named and (root / ".venv/bin/pytest").exists() else ""
+
+
+def test(workspace: str, limit_s: float) -> dict[str, object]:
+    command = tests_of(Path(workspace))
+    if not command:
+        return {"command": "", "exit_status": 0, "output": "", "seconds": 0.0}
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
     argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace)
-    return run_logged("check", argv, limit_s)
+    return {"command": command, **run_logged("test", argv, limit_s)}
 
 
 def log() -> dict[str, object]:
     return {"output": "\n".join(tail(path) for path in sorted(LOGS.glob("*.log")))}
 
 
-ACTIONS = {"install": install, "start": start, "bridge": bridge, "check": check, "log": log}
+ACTIONS = {"install": install, "test": test, "start": start, "bridge": bridge, "check": check, "log": log}
 
 if __name__ == "__main__":
     print(json.dumps(ACTIONS[sys.argv[1]](**json.load(sys.stdin))))
