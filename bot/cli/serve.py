@@ -1,4 +1,4 @@
-"""The long-running commands: the web process, the worker, and the build of a golden image."""
+"""The long-running commands: the web process and the worker."""
 
 import json
 import logging
@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -74,18 +73,6 @@ def started_gateway(settings: Settings, kept: wiring.Stores) -> tuple[Gateway, L
     """The gateway, listening, and what machines reach through it."""
     gateway = wiring.gateway(settings, kept.usage)
     return gateway, Lines(llm=gateway.llm_dial, registry=gateway.registry_dial)
-
-
-def build_golden(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Find or build the golden image; the last line told is its commit."""
-    kept = wiring.stores(settings)
-    vers = wiring.provider(settings)
-    gateway, lines = started_gateway(settings, kept)
-    try:
-        images = wiring.golden_images(settings, kept, vers, wiring.connector(settings, vers), lines)
-        tell(f"golden image {images.ensure(tell)}")
-    finally:
-        gateway.close()
 
 
 def serve_worker(settings: Settings) -> None:

@@ -16,11 +16,11 @@ PUBLISH_PATIENCE_S = 1800.0
 """What was built and paid for waits half an hour for GitHub."""
 
 
-def build(rooms: Rooms, steps: Steps, run: RunId) -> None:
+def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, RunId], Job] = Job) -> None:
     """From an accepted trigger to a pull request, or to one terminal state with a reason; no machine left either way."""
     if rooms.runs.get(run).state.ended:  # stopped while it was queued
         return
-    job = Job(rooms, run)
+    job = make_job(rooms, run)
     with job.reporting():
         state, reason = _outcome(lambda: _way(steps, job))
         try:

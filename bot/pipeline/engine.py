@@ -150,9 +150,11 @@ class Jobs:
 class Steps:
     """What a workflow calls: each step's result is recorded once, so that a restart does not repeat it."""
 
-    def __init__(self, *, patience_s: float = 180.0, first_wait_s: float = 0.5) -> None:
+    def __init__(self, *, patience_s: float = 180.0, first_wait_s: float = 0.5, durable: bool = True) -> None:
+        """`durable` False is for a build that lives and ends with its process: nothing is recorded, no workflow is needed."""
         self._patience_s = patience_s
         self._first_wait_s = first_wait_s
+        self._durable = durable
 
     def run(
         self,
@@ -171,8 +173,12 @@ class Steps:
         Raises:
             BotError: what the step raised; anything else comes out as `Permanent`.
         """
-        patience_s = self._patience_s if patience_s is None else patience_s
-        outcome = DBOS.run_step({"name": name}, lambda: self._attempt(name, step, patience_s, look))
+        limit_s = self._patience_s if patience_s is None else patience_s
+
+        def work() -> dict[str, Any]:
+            return self._attempt(name, step, limit_s, look)
+
+        outcome = DBOS.run_step({"name": name}, work) if self._durable else work()
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]

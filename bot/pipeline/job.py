@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +24,7 @@ from bot.core.models import (
 from bot.core.notices import QuestionsView
 from bot.core.plan import Plan
 from bot.core.policy import branch_of
+from bot.core.prompts import Remark
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
@@ -132,10 +133,13 @@ class Job:
         self._background.submit(
             self._the_workspace().start
         )  # whoever needs it asks again, and hears what went wrong
-        remarks = planning.remarks(self._repository(), self._record, self._rooms.least)
+        remarks = self._remarks()
         self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
         result = self._rooms.read_issue(self._run, request, remarks)
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
+
+    def _remarks(self) -> Sequence[Remark]:
+        return planning.remarks(self._repository(), self._record, self._rooms.least)
 
     def _ask(self, questions: tuple[str, ...]) -> None:
         """Ask in the issue and end: an answer starts another build, so that nothing has to wait."""
