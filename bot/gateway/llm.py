@@ -82,7 +82,9 @@ def create_app(
         if not call.stream:
             return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
         head = answer.head(hold_s)
-        if head is None:  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
+        if (
+            head is None
+        ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
             return _respond(Head(200, _EVENTS), _body(answer, ping_s))
         return _respond(head, _body(answer, None))
 

@@ -24,7 +24,9 @@ def _deployment(walk: Walk, sha: str) -> str:
 
 def test_merged(walk: Walk) -> None:
     """The preview goes, the deployment is inactive, and the branch is deleted."""
-    walk = walk.beside("acme/merged", {"README.md": "# Merged\n"})  # what is merged is no change for the next test
+    walk = walk.beside(
+        "acme/merged", {"README.md": "# Merged\n"}
+    )  # what is merged is no change for the next test
     number, run = walk.build("kiosk-clock.md")
     assert run.state == "succeeded", run.reason
     (pull,) = walk.pull_requests(number)
