@@ -134,7 +134,9 @@ def _bounded_headers() -> type[tarfile.TarInfo]:
             if header.type in _PAX:
                 spent += header.size**2
             if (extends and header.size > LONGEST_HEADER_BYTES) or spent > LONGEST_HEADER_BYTES**2:
-                raise tarfile.ReadError(f"its extension headers are longer than {LONGEST_HEADER_BYTES:,} bytes")
+                raise tarfile.ReadError(
+                    f"its extension headers are longer than {LONGEST_HEADER_BYTES:,} bytes"
+                )
             return header
 
     return Header

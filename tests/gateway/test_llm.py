@@ -33,7 +33,14 @@ class World:
     def __init__(self, *replies: Reply, **options: Any) -> None:
         self.provider = Provider(*replies)
         self.purse = Purse({"alice": ALICE, "bob": BOB})
-        options = {"ping_s": 0.05, "hold_s": 5.0, "first_wait_s": 0.02, "patience_s": 10.0, "threads": 8, **options}
+        options = {
+            "ping_s": 0.05,
+            "hold_s": 5.0,
+            "first_wait_s": 0.02,
+            "patience_s": 10.0,
+            "threads": 8,
+            **options,
+        }
         self.gateway = Gateway(
             accounts=self.purse, anthropic_url=self.provider.url, anthropic_key="real-key", max_tokens=1000,
             budget_usd=10.0, registry_hosts=(), refused=lambda vm, what: None, **options,

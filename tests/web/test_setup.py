@@ -153,7 +153,9 @@ def test_a_stranger_who_was_first_cannot_replace_the_app(
     vault = world.set_up.vault()
     state = vault.begin(by_admin=False)
     stranger.set_cookie("swarm_setup", state, path="/setup")
-    assert stranger.get(f"/setup/done?code=abc&state={state}").status_code == 400, "configured: the admin's only"
+    assert stranger.get(f"/setup/done?code=abc&state={state}").status_code == 400, (
+        "configured: the admin's only"
+    )
     assert vault.finish(state, only_admin=False), "and nothing was exchanged for it"
     assert admin.get(agree(admin, hub, "/setup?token=let+me+in")).status_code == 303
 

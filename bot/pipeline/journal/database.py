@@ -190,7 +190,9 @@ golden_images = Table(
 credentials = Table(
     "credentials",
     metadata,
-    Column("name", String(96), primary_key=True),  # "app", or "state:[admin:]<sha256>" of a set-up that has begun
+    Column(
+        "name", String(96), primary_key=True
+    ),  # "app", or "state:[admin:]<sha256>" of a set-up that has begun
     Column("sealed", LargeBinary, nullable=False),  # Fernet (web.setup)
     Column("created_at", Float, nullable=False),
 )

@@ -45,7 +45,7 @@ def into(name: str, *argv: str) -> None:
     log = open_log(LOGS / f"{name}.log")
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606 - the command is ours, and needs no shell
 
 
 def logged(name: str, argv: list[str]) -> str:
@@ -180,7 +180,12 @@ def start(
     passed_over = [f"(not started, as no process can have this name: {name[:80]!r})" for name in odd]
     if "web" not in wanted:
         output = "\n".join(passed_over)
-        return {"listens": "", "problem": "the Procfile names no process `web`", "output": output, "seconds": 0.0}
+        return {
+            "listens": "",
+            "problem": "the Procfile names no process `web`",
+            "output": output,
+            "seconds": 0.0,
+        }
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
     for name, line in wanted.items():
         os.close(open_log(LOGS / f"{name}.log"))
@@ -206,7 +211,9 @@ def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     }
 
 
-def check(workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None) -> dict[str, object]:
+def check(
+    workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None
+) -> dict[str, object]:
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
     argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
     return run_logged("check", argv, limit_s)
