@@ -13,6 +13,7 @@ from pathlib import Path
 import stamina
 
 from bot.agents.daemon import Daemon, Identity
+from bot.agents.golden_stock import KEEP_FORMER_S, GoldenStock
 from bot.agents.lines import PROGRAMS, Lines
 from bot.agents.machines import APP
 from bot.core.errors import Conflict, Permanent, Transient, UserError
@@ -176,7 +177,13 @@ class GoldenImages:
             self._delete(vm)
         self._fleet.set_golden(self.recipe, commit, self.name)
         note("The golden image is ready.")
+        for former in self.stock().delete_former(older_than_s=KEEP_FORMER_S):
+            note(f"Deleted the image of a former recipe, {former.name}.")
         return commit
+
+    def stock(self) -> GoldenStock:
+        """The images of all recipes that this deployment has had."""
+        return GoldenStock(self._provider, self._fleet, self._settings.deployment, present=self.name)
 
     def _build_on(self, vm: VmId, note: Callable[[str], None]) -> CommitId:
         shell = self._connect(vm, timeout_s=120.0)

@@ -3,9 +3,10 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 from bot.agents import rpc
 from bot.agents.bench import Bench
@@ -143,6 +144,19 @@ class Swarm:
         if row is None or row.vm is None:
             raise NotFound(f"agent {agent} has no machine")
         return self._machines.shell(row.vm)
+
+    def take_orders(self) -> None:
+        """There is no architect: a person says by `order` what it would. Agents of before a restart are watched again."""
+        self._roster.add(ARCHITECT, Role.ARCHITECT)
+        self._resume_workers()
+
+    def order(self, order: str, tool: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Execute a swarm tool for a person, once per `order`: {"ok", "text"}, as an architect would read it."""
+        return self._desk.order(order, tool, params)
+
+    def look(self) -> None:
+        """Write down what time alone has changed in the agents' states."""
+        self._roster.refresh()
 
     def close(self) -> None:
         """Stop watching and close all lines; machines and agents live on."""

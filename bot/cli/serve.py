@@ -1,4 +1,4 @@
-"""The long-running commands: the web process, the worker, and the build of a golden image."""
+"""The long-running commands: the web process and the worker."""
 
 import json
 import logging
@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -33,6 +32,8 @@ SWEEP_EVERY_S = 60.0
 MISSED_EVERY_S = 600.0
 CONFIGURED_EVERY_S = 2.0
 DRAIN_LIMIT_S = 10.0
+EVENT_PATIENCE_S = 600.0
+"""A label or a stop waits ten minutes for GitHub."""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -72,18 +73,6 @@ def started_gateway(settings: Settings, kept: wiring.Stores) -> tuple[Gateway, L
     """The gateway, listening, and what machines reach through it."""
     gateway = wiring.gateway(settings, kept.usage)
     return gateway, Lines(llm=gateway.llm_dial, registry=gateway.registry_dial)
-
-
-def build_golden(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Find or build the golden image; the last line told is its commit."""
-    kept = wiring.stores(settings)
-    vers = wiring.provider(settings)
-    gateway, lines = started_gateway(settings, kept)
-    try:
-        images = wiring.golden_images(settings, kept, vers, wiring.connector(settings, vers), lines)
-        tell(f"golden image {images.ensure(tell)}")
-    finally:
-        gateway.close()
 
 
 def serve_worker(settings: Settings) -> None:
@@ -140,7 +129,7 @@ def _configured(settings: Settings, kept: wiring.Stores, stop: threading.Event) 
 
 def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
     try:
-        steps.run("handle_event", lambda: intake.handle(delivery))
+        steps.run("handle_event", lambda: intake.handle(delivery), patience_s=EVENT_PATIENCE_S)
     except BotError as error:
         log.error("delivery %s: %s", delivery, error)
         intake.rooms.runs.note_outcome(delivery, f"failed: {error}")

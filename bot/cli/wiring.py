@@ -39,6 +39,7 @@ from bot.pipeline.preview import PreviewTools
 from bot.pipeline.reaper import Reaper
 from bot.pipeline.rooms import Limits, Rooms
 from bot.settings import Settings, load_settings
+from bot.vms import profile
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
@@ -117,6 +118,7 @@ def provider(settings: Settings) -> VersProvider:
         api_key=_needed(settings.vers_api_key.get_secret_value(), "VERS_API_KEY"),
         vm_domain=settings.vers_vm_domain,
         address=address,
+        profile=profile.stored(settings.swarm_cache, settings.vers_url),
     )
 
 
@@ -177,8 +179,25 @@ def golden_images(
     )
 
 
-def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
-    """Everything that a build touches."""
+def rooms(
+    settings: Settings,
+    kept: Stores,
+    lines: Lines,
+    jobs: Jobs,
+    *,
+    github: GitHubApp | None = None,
+    label: str = "",
+) -> Rooms:
+    """Everything that a build touches.
+
+    Args:
+        settings: the operator's.
+        kept: the journal.
+        lines: what machines reach.
+        jobs: the queues.
+        github: the App of the settings without it.
+        label: the deployment label of the build's machines; the settings' deployment without it.
+    """
     vers = provider(settings)
     connect = connector(settings, vers)
     words = texts()
@@ -192,7 +211,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
 
     def make_swarm(run: RunId, golden: CommitId, deadline: float, plan: Plan, outside: Outside) -> Swarm:
         limits = SwarmLimits(
-            deployment=settings.deployment,
+            deployment=label or settings.deployment,
             model=plan.model,
             max_agents=plan.max_workers + 1,
             warm_workers=plan.warm_workers,
@@ -227,7 +246,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         provider=vers,
         connect=connect,
         lines=lines,
-        github=github_app(settings),
+        github=github or github_app(settings),
         golden=golden_images(settings, kept, vers, connect, lines),
         texts=words,
         preview_tools=PreviewTools((preview / "app.py").read_text(), (preview / "bridge.js").read_text()),
@@ -236,7 +255,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
             start_seconds=settings.start_seconds,
             approval_hours=settings.approval_hours,
         ),
-        deployment=settings.deployment,
+        deployment=label or settings.deployment,
         allowed=Allowed(
             model=settings.agent_model,
             models=settings.allowed_models,

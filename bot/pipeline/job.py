@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -20,14 +20,15 @@ from bot.core.models import (
     Evidence,
     Phase,
     RunId,
-    RunState,
 )
 from bot.core.notices import QuestionsView
 from bot.core.plan import Plan
 from bot.core.policy import branch_of
+from bot.core.prompts import Remark
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
+from bot.patience import watched
 from bot.pipeline import narrate, planning
 from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
@@ -41,6 +42,8 @@ from bot.pipeline.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+_LOOKS_AROUND_ITSELF = (Phase.SWARM, Phase.PUBLISH, Phase.DONE)
+"""The swarm's loop asks for itself each second; the last two are not to be given up half-way."""
 ARCHITECT = AgentLabel("architect")
 
 
@@ -81,7 +84,10 @@ class Job:
             self.check_cancelled()
         self._rooms.runs.enter(self._run, phase)
         began = self._rooms.now()
-        step()
+        if phase in _LOOKS_AROUND_ITSELF:
+            step()
+        else:
+            watched(step, self.check_cancelled)
         self._rooms.runs.record(self._run, "step", name=phase, seconds=round(self._rooms.now() - began, 3))
 
     def check_cancelled(self) -> None:
@@ -108,18 +114,32 @@ class Job:
         deadline = self._rooms.now() + self._rooms.limits.run_minutes * 60
         self._rooms.runs.keep(self._run, golden=golden, deadline=deadline)
         ahead = self._background.submit(self._the_swarm().prepare)
+        try:
+            self._read_issue()
+        finally:
+            ahead.exception()  # waited for, so that a second try does not branch beside the first
+        ahead.result()
+        brief = self._brief
+        if not brief.fits and not request.insist:
+            raise Declined(brief.reason)
+        if brief.questions and not (request.insist or request.feedback):
+            self._ask(brief.questions)
+
+    def _read_issue(self) -> None:
+        """Once: a second try of the step does not pay for the reading again."""
+        request = self._record.request
+        if "brief" in self._facts:
+            return
         self._background.submit(
             self._the_workspace().start
         )  # whoever needs it asks again, and hears what went wrong
-        remarks = planning.remarks(self._repository(), self._record, self._rooms.least)
+        remarks = self._remarks()
         self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
         result = self._rooms.read_issue(self._run, request, remarks)
-        ahead.result()
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
-        if not result.brief.fits and not request.insist:
-            raise Declined(result.brief.reason)
-        if result.brief.questions and not (request.insist or request.feedback):
-            self._ask(result.brief.questions)
+
+    def _remarks(self) -> Sequence[Remark]:
+        return planning.remarks(self._repository(), self._record, self._rooms.least)
 
     def _ask(self, questions: tuple[str, ...]) -> None:
         """Ask in the issue and end: an answer starts another build, so that nothing has to wait."""
@@ -158,6 +178,7 @@ class Job:
             self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
             raise
         self._rooms.runs.keep(self._run, outcome=dump(outcome))
+        self._rooms.fleet.revoke_bearers(self._run)  # whoever still talks to a model now does it for nobody
         if outcome.architect_state is not AgentState.DONE:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
 
@@ -237,10 +258,8 @@ class Job:
             except BotError as error:  # its time ends anyway, and the pull request is open
                 log.warning("preview of build %s: %s", earlier.id, error)
 
-    def end(self, state: RunState, reason: str) -> None:
-        """Whatever happened before: after this no machine is left, save the preview of a build that succeeded."""
-        if state is RunState.SUCCEEDED:
-            return
+    def end(self, reason: str) -> None:
+        """Whatever happened before: after this no machine of the build is left."""
         self._rooms.runs.record(self._run, "note", text=f"cleaning up: {reason}" if reason else "cleaning up")
         self._clear(keep_preview=False)
         self._rooms.results.forget(self._run)

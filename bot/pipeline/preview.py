@@ -15,6 +15,7 @@ import httpx
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AppKind, Artifact, Evidence, OwnTests, VmId
 from bot.core.plan import AppSetup
+from bot.patience import Look, watched
 from bot.vms.base import Dial, Provider, Shell
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ WORKSPACE = "/root/workspace"
 TOOLS = "/opt/swarm/preview"
 PORT, BRIDGE_PORT = 3000, 8080
 """Both are ports that Vers is known to route."""
+_ANSWER_LIMIT_S, _REDIRECTS = 10.0, 5
 INSTALL_LIMIT_S, CHECK_LIMIT_S, TEST_LIMIT_S, BRIDGE_LIMIT_S, PROBE_LIMIT_S = 600.0, 600.0, 300.0, 15.0, 30.0
 
 
@@ -176,21 +178,48 @@ class Preview:
         )
 
 
-def visit(url: str, check_cancelled: Callable[[], None], limit_s: float = PROBE_LIMIT_S) -> tuple[int, str]:
-    """(status, problem) of an address as a visitor sees it; asked again until it answers below 400 or `limit_s` passed."""
+def visit(url: str, check_cancelled: Look, limit_s: float = PROBE_LIMIT_S) -> tuple[int, str]:
+    """(status, problem) of an address as a visitor sees it; asked again until it answers below 400 or `limit_s` passed.
+
+    Redirects are followed on the same host and port only, and no body is read: the app at the other end is a
+    stranger, who would choose where we go next and how long we listen.
+    """
     end = time.monotonic() + limit_s
-    pause = _Backoff()
-    with httpx.Client(follow_redirects=True, timeout=10.0) as client:
-        while True:
-            check_cancelled()
-            try:
-                status = client.get(url).status_code
-                problem = "" if status < 400 else f"{url} answered with status {status}"
-            except httpx.HTTPError as error:
-                status, problem = 0, f"{url} did not answer: {type(error).__name__}: {error}"
-            if not problem or time.monotonic() > end:
-                return status, problem
-            pause()
+    wait = _Backoff()
+
+    def look() -> None:
+        check_cancelled()
+        if time.monotonic() > end + _ANSWER_LIMIT_S:
+            raise _TooLongError
+
+    while True:
+        try:
+            status = watched(lambda: _status(url), look)
+            problem = "" if status < 400 else f"{url} answered with status {status}"
+        except httpx.HTTPError as error:
+            status, problem = 0, f"{url} did not answer: {type(error).__name__}: {error}"
+        except _TooLongError:
+            return 0, f"{url} did not answer within {limit_s:g} s"
+        if not problem or time.monotonic() > end:
+            return status, problem
+        wait()
+
+
+class _TooLongError(Exception):
+    """An answer that drips in for ever."""
+
+
+def _status(url: str) -> int:
+    with httpx.Client(follow_redirects=False, timeout=_ANSWER_LIMIT_S) as client:
+        request = client.build_request("GET", url)
+        for _ in range(_REDIRECTS):
+            answer = client.send(request, stream=True)
+            answer.close()
+            following = answer.next_request
+            if following is None or following.url.netloc != request.url.netloc:
+                break
+            request = following
+        return answer.status_code
 
 
 class _Backoff:

@@ -12,6 +12,7 @@ import stamina
 from bot.core.errors import Permanent, Transient
 from bot.core.models import VmId
 from bot.vms import commands
+from bot.vms.attach import Attached
 from bot.vms.base import Completed, Dial
 
 T = TypeVar("T")
@@ -87,6 +88,22 @@ class SshShell:
         self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0, check: bool = True
     ) -> Completed:
         return self._run(command, stdin=stdin, timeout_s=timeout_s, check=check)
+
+    def attach(
+        self,
+        command: str,
+        *,
+        stdin: Callable[[], bytes] | None = None,
+        stdout: Callable[[bytes], object],
+        stderr: Callable[[bytes], object],
+    ) -> int:
+        """Run a shell command without a limit, its streams connected to ours; its exit status. See `Attached`.
+
+        Raises:
+            LineLost: the line broke before it ended.
+        """
+        with closing(self._line.session(commands.unbounded(command), poll_s=0.25)) as session:
+            return Attached(self.vm, session, stdin=stdin, stdout=stdout, stderr=stderr).status()
 
     def follow(self, path: str, offset: int, *, idle_s: float = 1.0) -> Iterator[bytes]:
         with closing(self._line.session(commands.follow(path, offset), poll_s=idle_s)) as session:

@@ -25,7 +25,7 @@ from bot.pipeline.engine import Engine, Steps
 url, log = sys.argv[1:]
 def say(*words):
     with open(log, "a") as out: out.write(json.dumps(words) + "\\n")
-steps = Steps(attempts=3)
+steps = Steps(patience_s=20, first_wait_s=0.05)
 tries = {"n": 0}
 def flaky():
     tries["n"] += 1
@@ -177,7 +177,7 @@ def test_a_timer_waits_and_is_set_once(worker: Worker) -> None:
 def test_a_second_worker_on_sqlite_is_refused(tmp_path: Path) -> None:
     """In a sentence that says what to do."""
     url = f"sqlite:///{tmp_path}/journal.db"
-    with only_worker(url), pytest.raises(UserError, match="Postgres"), only_worker(url):
+    with only_worker(url), pytest.raises(UserError, match="another worker"), only_worker(url):
         pass
     with only_worker(url):
         pass

@@ -1,5 +1,8 @@
 """What a clean machine says of collected files, good and bad: real machines, real processes."""
 
+import contextlib
+import http.server
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,3 +178,46 @@ def test_the_results_own_tests_are_run_before_it_starts(show: Show) -> None:
     assert (evidence.tests.command, evidence.tests.exit_status) == ("npm test --silent", 4)
     assert "one failing" in evidence.tests.output
     assert not evidence.complete
+
+
+class _Stranger(http.server.BaseHTTPRequestHandler):
+    """An app that does what its path says."""
+
+    def do_GET(self) -> None:
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/inside")
+            self.end_headers()
+        elif self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/here")
+            self.end_headers()
+        elif self.path == "/endless":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    self.wfile.write(b"x" * 65536)
+        else:
+            self.server.visited.append(self.path)  # type: ignore[attr-defined]
+            self.send_response(200 if self.path in ("/here", "/inside") else 404)
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "visited"),
+    [("/away", 302, []), ("/round", 200, ["/here"]), ("/endless", 200, []), ("/gone", 404, ["/gone"])],
+)
+def test_a_visit_goes_where_it_was_sent_and_reads_no_body(path: str, status: int, visited: list[str]) -> None:
+    """An app cannot send the bot elsewhere, nor keep it listening."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        server.visited = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}{path}"
+        seen, problem = visit(url, lambda: None, limit_s=0.0)
+        server.shutdown()
+        assert (seen, bool(problem)) == (status, status >= 400)
+        assert server.visited[:1] == visited[:1]  # type: ignore[attr-defined]

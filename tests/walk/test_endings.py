@@ -17,23 +17,24 @@ def _local(walk: Walk, path: str, **body: object) -> None:
 
 def _deployment(walk: Walk, sha: str) -> str:
     """State of the newest deployment of a commit."""
-    (found,) = walk.github.call("GET", f"/repos/{REPOSITORY}/deployments?ref={sha}")
-    statuses = walk.github.call("GET", f"/repos/{REPOSITORY}/deployments/{found['id']}/statuses")
+    (found,) = walk.github.call("GET", f"/repos/{walk.repository}/deployments?ref={sha}")
+    statuses = walk.github.call("GET", f"/repos/{walk.repository}/deployments/{found['id']}/statuses")
     return str(statuses[0]["state"])
 
 
 def test_merged(walk: Walk) -> None:
     """The preview goes, the deployment is inactive, and the branch is deleted."""
+    walk = walk.beside("acme/merged", {"README.md": "# Merged\n"})  # what is merged is no change for the next test
     number, run = walk.build("kiosk-clock.md")
     assert run.state == "succeeded", run.reason
     (pull,) = walk.pull_requests(number)
-    walk.github.call("PUT", f"/repos/{REPOSITORY}/pulls/{pull['number']}/merge")
+    walk.github.call("PUT", f"/repos/{walk.repository}/pulls/{pull['number']}/merge")
     wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
     sha = run.result["published"]["commit_sha"]
     wait_until(lambda: _deployment(walk, sha) == "inactive", 30, "the deployment is inactive")
 
     def branches() -> set[str]:
-        return {each["name"] for each in walk.github.call("GET", f"/repos/{REPOSITORY}/branches")}
+        return {each["name"] for each in walk.github.call("GET", f"/repos/{walk.repository}/branches")}
 
     wait_until(lambda: f"swarm/issue-{number}" not in branches(), 30, "the branch is deleted")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
@@ -257,6 +257,11 @@ class Fleet:
         """The golden commits of all recipes that were built."""
         with self._reader.begin() as db:
             return [CommitId(row.commit_id) for row in db.execute(select(golden_images.c.commit_id))]
+
+    def forget_golden(self, commit: CommitId) -> None:
+        """The commit was deleted."""
+        with self._engine.begin() as db:
+            db.execute(delete(golden_images).where(golden_images.c.commit_id == commit))
 
     def set_golden(self, recipe: str, commit: CommitId, name: str) -> None:
         with self._engine.begin() as db:

@@ -202,7 +202,11 @@ class Runs:
         with self._engine.begin() as db:
             changed = db.execute(
                 update(runs)
-                .where(runs.c.id == run, (runs.c.phase != phase) | (runs.c.state == RunState.QUEUED))
+                .where(
+                    runs.c.id == run,
+                    runs.c.ended_at.is_(None),
+                    (runs.c.phase != phase) | (runs.c.state == RunState.QUEUED),
+                )
                 .values(phase=phase, state=RunState.RUNNING)
             ).rowcount
             if changed:
@@ -264,6 +268,15 @@ class Runs:
             if alive is None or known is not None:
                 return False
             db.execute(insert(cancellations).values(run=run, by=by, reason=reason, at=self._now()))
+            why = _stopped(by, reason)
+            # One that has not begun needs no clean-up: it ends here, before its predecessor lets it begin.
+            ended = db.execute(
+                update(runs)
+                .where(runs.c.id == run, runs.c.state == RunState.QUEUED)
+                .values(state=RunState.CANCELLED, reason=why, ended_at=self._now())
+            ).rowcount
+            if ended:
+                self._record(db, run, "state", {"state": RunState.CANCELLED, "reason": why})
             return True
 
     def cancellation(self, run: RunId) -> str:
@@ -272,7 +285,7 @@ class Runs:
             row = db.execute(select(cancellations).where(cancellations.c.run == run)).first()
         if row is None:
             return ""
-        return f"stopped by @{row.by}: {row.reason}" if row.by else str(row.reason)
+        return _stopped(row.by, row.reason)
 
     def check_cancelled(self, run: RunId) -> None:
         """
@@ -281,6 +294,10 @@ class Runs:
         """
         if why := self.cancellation(run):
             raise Cancelled(why)
+
+
+def _stopped(by: str, reason: str) -> str:
+    return f"stopped by @{by}: {reason}" if by else reason
 
 
 def _run(row: Any) -> Run:
