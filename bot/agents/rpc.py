@@ -9,6 +9,7 @@ Source of the protocol facts: `docs/rpc.md` of pi, and runs of 0.73.1, 0.87.1 an
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ READY_ID = "ready"
 """Id of the `get_state` that the wrapper itself sends first: its response means that pi listens."""
 HOST_CALL = "swarm"
 """Title of the dialogs that are tool calls to us."""
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 LONGEST_LINE_BYTES = 16 << 20
 _BLOCKING = frozenset({"select", "confirm", "input", "editor"})
 
@@ -232,9 +234,9 @@ def parse(line: bytes) -> Stamped | None:
     try:
         at_s = float(stamp)
         data = json.loads(text)
+        return Stamped(at_s, _event(data)) if isinstance(data, dict) else None
     except (ValueError, RecursionError):
         return None
-    return Stamped(at_s, _event(data)) if isinstance(data, dict) else None
 
 
 def _event(data: Mapping[str, Any]) -> Event:
@@ -275,12 +277,23 @@ _BARE: Mapping[str, Event] = {
 
 def _str(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
-    return value if isinstance(value, str) else ""
+    return _storable(value) if isinstance(value, str) else ""
 
 
 def _dict(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = data.get(name)
-    return value if isinstance(value, dict) else {}
+    return _storable(value) if isinstance(value, dict) else {}
+
+
+def _storable(value: Any) -> Any:
+    """A JSON value without what is legal in JSON but neither in UTF-8 nor in a database: lone surrogates, and NUL."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return value
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -315,8 +328,8 @@ def host_call(dialog: Dialog) -> HostCall | None:
         return None
     try:
         data = json.loads(dialog.text)
+        if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
+            return None
+        return HostCall(_str(data, "tool"), _dict(data, "params"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
-        return None
-    return HostCall(data["tool"], _dict(data, "params"))

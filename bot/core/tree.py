@@ -127,6 +127,7 @@ def claims(text: str) -> dict[int, str]:
     found: dict[int, str] = {}
     for line in text.splitlines():
         number, colon, words = line.strip().lstrip("-*# ").partition(":")
-        if colon and number.strip().isdigit() and words.strip():
+        number = number.strip()
+        if colon and number.isdecimal() and len(number) <= 4 and words.strip():
             found.setdefault(int(number), words.strip())
     return found

@@ -64,13 +64,14 @@ def create_app(
             return _error(429, TOO_MANY_CALLS)
         leave = partial(places.leave, spender.vm)
         try:
-            response = answered(spender)
+            response = _answered(upstream, spender, max_tokens=max_tokens, ping_s=ping_s, hold_s=hold_s)
         except BaseException:
             leave()
             raise
         response.call_on_close(leave)
         return response
 
+<<<<<<< HEAD
     def answered(spender: Spender) -> Response:
         raw = request.get_data(cache=False)
         try:
@@ -88,6 +89,8 @@ def create_app(
             return _respond(Head(200, _EVENTS), _body(answer, ping_s))
         return _respond(head, _body(answer, None))
 
+=======
+>>>>>>> wt-f1
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):
@@ -100,6 +103,26 @@ def create_app(
         return _error(500, "the gateway failed; the operator's log says why")
 
     return app
+
+
+def _answered(
+    upstream: Upstream, spender: Spender, *, max_tokens: int, ping_s: float, hold_s: float
+) -> Response:
+    raw = request.get_data(cache=False)
+    try:
+        call = read_call(raw, max_tokens)
+    except UserError as error:
+        return _error(400, str(error))
+    headers = _forwarded(request)
+    answer = upstream.ask(Asked(spender, call, raw, request.query_string.decode("latin-1"), headers))
+    if not call.stream:
+        return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
+    head = answer.head(hold_s)
+    if (
+        head is None
+    ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
+        return _respond(Head(200, _EVENTS), _body(answer, ping_s))
+    return _respond(head, _body(answer, None))
 
 
 def _spender(accounts: Accounts, caller: Caller) -> Spender | None:

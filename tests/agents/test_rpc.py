@@ -173,3 +173,29 @@ def test_commands_are_one_line_of_json(text: str) -> None:
         assert text in json.loads(line).values()
     assert json.loads(rpc.prompt("p", text))["streamingBehavior"] == "followUp"
     assert json.loads(rpc.steer("p", text))["streamingBehavior"] == "steer"
+
+
+def test_what_a_database_cannot_hold_is_replaced() -> None:
+    """Lone surrogates and NUL, wherever they stand; a pair that is a character stays one."""
+    odd = r"a\u0000b\ud800c\udfff"
+    said = rpc.parse(
+        f'1.0\t{{"type":"message_end","message":{{"role":"assistant","content":"{odd}\\ud83d\\ude00"}}}}'.encode()
+    )
+    assert said == rpc.Stamped(1.0, rpc.Said("a\ufffdb\ufffdc\ufffd😀"))
+    started = rpc.parse(
+        f'1.0\t{{"type":"tool_execution_start","toolCallId":"{odd}","args":{{"{odd}":["{odd}",1]}}}}'.encode()
+    )
+    clean = "a\ufffdb\ufffdc\ufffd"
+    assert started == rpc.Stamped(1.0, rpc.ToolStarted(clean, "", {clean: [clean, 1]}))
+    call = rpc.host_call(
+        rpc.Dialog("1", "input", rpc.HOST_CALL, f'{{"tool":"{odd}","params":{{"task":"{odd}"}}}}')
+    )
+    assert call == rpc.HostCall(clean, {"task": clean})
+
+
+def test_nesting_without_end_is_no_event() -> None:
+    """Whatever depth still parses, walking it ends in an answer."""
+    for depth in (300, 600, 900, 5000):
+        args = '{"a":' * depth + "1" + "}" * depth
+        rpc.parse(f'1.0\t{{"type":"tool_execution_start","args":{args}}}'.encode())
+        rpc.host_call(rpc.Dialog("1", "input", rpc.HOST_CALL, f'{{"tool":"x","params":{args}}}'))

@@ -126,6 +126,7 @@ def test_trees_compared() -> None:
 def test_what_the_architect_says_of_requirements() -> None:
     """Numbered lines, as models write them; the rest is ignored."""
     assert claims("1: seen\n- 2: a: b\nx: no\n3:\n1: again\n") == {1: "seen", 2: "a: b"}
+    assert claims(f"²: no\n①: no\n{'9' * 5000}: no\n٣: three\n") == {3: "three"}
 
 
 def test_who_wrote_what() -> None:
