@@ -71,26 +71,6 @@ def create_app(
         response.call_on_close(leave)
         return response
 
-<<<<<<< HEAD
-    def answered(spender: Spender) -> Response:
-        raw = request.get_data(cache=False)
-        try:
-            call = read_call(raw, max_tokens)
-        except UserError as error:
-            return _error(400, str(error))
-        headers = _forwarded(request)
-        answer = upstream.ask(Asked(spender, call, raw, request.query_string.decode("latin-1"), headers))
-        if not call.stream:
-            return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
-        head = answer.head(hold_s)
-        if (
-            head is None
-        ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
-            return _respond(Head(200, _EVENTS), _body(answer, ping_s))
-        return _respond(head, _body(answer, None))
-
-=======
->>>>>>> wt-f1
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):
