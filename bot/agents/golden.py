@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import tarfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ class GoldenImages:
         self._vm_files = vm_files
         self._settings = settings
         self._new_secret = new_secret
+        self._building = threading.Lock()
 
     @property
     def recipe(self) -> str:
@@ -156,6 +158,10 @@ class GoldenImages:
         """
         if found := self.find():
             return found
+        with self._building:  # the builds of one process wait for one image instead of making one each
+            return self.find() or self._build(note)
+
+    def _build(self, note: Callable[[str], None]) -> CommitId:
         if names := secret_like(self._provider.account_variables()):
             raise UserError(
                 f"The Vers account has variables that look like secrets ({', '.join(names)}) and writes them into every "
