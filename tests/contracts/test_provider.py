@@ -247,10 +247,14 @@ def test_a_machine_that_is_gone_is_told(local_vers: Running, provider: VersProvi
 
 
 def test_big_streams_and_statuses(shell: SshShell) -> None:
-    """4 MB each way with OpenSSH's windows; the status is the command's."""
+    """4 MB each way with OpenSSH's windows, and on both streams what each may carry; the status is the command's."""
     data = os.urandom(4_000_000)
-    done = shell.run("tee /dev/stderr; exit 7", stdin=data, check=False)
-    assert (done.exit_status, done.stdout == data, done.stderr == data) == (7, True, True)
+    done = shell.run("cat; exit 7", stdin=data, check=False)
+    assert (done.exit_status, done.stdout == data) == (7, True)
+    done = shell.run("tee /dev/stderr; exit 7", stdin=data[:900_000], check=False)
+    assert (done.exit_status, done.stdout == data[:900_000], done.stderr == data[:900_000]) == (7, True, True)
+    with pytest.raises(Permanent, match="standard error"):
+        shell.run("cat >&2", stdin=data, check=False)
     assert shell.run("kill -9 $$", check=False).exit_status == 137
     assert shell.run("id -un").text == "root\n"
 
