@@ -9,6 +9,7 @@ from bot.agents.rpc import (
     Exited,
     GoesOn,
     Outcome,
+    Queued,
     Response,
     RunEnded,
     RunStarted,
@@ -54,6 +55,7 @@ class AgentProgress:
         running: between `agent_start` and `agent_end`.
         ending: an `agent_end` of a version that does not say what follows; see `settle`.
         settled: nothing follows by itself since the last accepted prompt.
+        steering: messages that pi hands over as soon as the open tool calls have ended.
         doing: one line for people, made of untrusted text.
         at_s: stamp of the last line.
     """
@@ -64,6 +66,7 @@ class AgentProgress:
     running: bool = False
     ending: bool = False
     settled: bool = False
+    steering: int = 0
     outcome: Outcome | None = None
     doing: str = ""
     open_tools: Mapping[str, OpenTool] = field(default_factory=dict)
@@ -119,6 +122,8 @@ def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: P
             return _fold_tool(progress, tool)
         case ToolEnded(tool_id, ok):
             return _fold_tool_end(progress, tool_id, ok=ok)
+        case Queued(steering):
+            return replace(progress, steering=steering)
         case Exited(status):
             return replace(progress, running=False, exit_status=status, open_tools={})
         case _:

@@ -1,23 +1,23 @@
 """One build's swarm: its machines, its agents, their tool calls, until the architect settles."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
 
 from bot.agents import rpc
 from bot.agents.bench import Bench
-from bot.agents.calls import CallDesk, succeeded
-from bot.agents.daemon import START, Daemon, Identity, PiGone
+from bot.agents.calls import CallDesk
+from bot.agents.crew import Crew
+from bot.agents.daemon import PiGone
+from bot.agents.gather import Gather
 from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
+from bot.agents.tasking import Tasking
 from bot.agents.tools import Tools
-from bot.agents.watch import Watch, WatchLimits
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.texts import Texts
@@ -62,7 +62,6 @@ class Swarm:
         self._fleet = fleet
         self._limits = limits
         self._now = now
-        self._new_secret = new_secret
         self._stopping = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
@@ -71,18 +70,25 @@ class Swarm:
             fleet=fleet, lines=lines, now=now,
         )  # fmt: skip
         self._roster = Roster(run, runs=runs, fleet=fleet, usage=usage, now=now)
-        self._bench = Bench(self._machines, self._start_pi)
+        tasking = Tasking(fleet=fleet, roster=self._roster, machines=self._machines, texts=texts)
+        self._crew = Crew(
+            run, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, tasking=tasking,
+            now=now, new_secret=new_secret,
+        )  # fmt: skip
+        self._bench = Bench(self._machines, self._crew.start_pi)
         spawning = Spawning(
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
-            bench=self._bench, enlist=self._enlist,
+            bench=self._bench, enlist=self._crew.enlist,
         )  # fmt: skip
         self._tools = Tools(
-            fleet=fleet, roster=self._roster, machines=self._machines, spawning=spawning, texts=texts,
-            now=now, stopping=self._stopping,
+            roster=self._roster, machines=self._machines, spawning=spawning, tasking=tasking,
+            gather=Gather(roster=self._roster, machines=self._machines, now=now),
+            rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
         )  # fmt: skip
         self._desk = CallDesk(
-            run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._daemon
+            run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._crew.daemon
         )
+        self._crew.desk = self._desk
 
     # Steps of a build ------------------------------------------------------------------------------
 
@@ -113,10 +119,33 @@ class Swarm:
         try:
             self._runs.check_cancelled(self._run)
             self._start_architect(prompt)
-            self._resume_workers()
+            self._crew.resume_workers()
             return self._outcome(self._serve())
         finally:
             self._ask_to_stop()
+
+    def steer(self, text: str, message: str) -> None:
+        """Turn the architect while it works: it reads `text` as soon as its open tool calls have ended, and a wait ends.
+
+        Delivered once, however often this is repeated with the same `message` id (letters, digits and dashes).
+
+        Raises:
+            NotFound: there is no architect.
+            BotError: it takes no messages any more.
+        """
+        vm = self._roster.view(ARCHITECT).vm if ARCHITECT in self._roster.labels() else None
+        if vm is None:
+            raise NotFound("this build has no architect yet")
+        command = f"steer-{message}"
+        watch = self._roster.watch(ARCHITECT)
+        if watch is not None:
+            watch.expect(command)
+        try:
+            self._crew.daemon(vm).deliver(command, rpc.prompt(command, text, steer=True))
+        except BotError:
+            if watch is not None:
+                watch.unexpect(command)
+            raise
 
     def shell_of(self, agent: AgentLabel) -> Shell:
         """The line to an agent's machine.
@@ -158,10 +187,10 @@ class Swarm:
         self._roster.placed(ARCHITECT, vm)
         if self._architect_line is not None:
             self._architect_line.result()
-        watch = self._enlist(ARCHITECT, vm)
+        watch = self._crew.enlist(ARCHITECT, vm)
         watch.expect(PROMPT)
         try:
-            self._daemon(vm).deliver(PROMPT, rpc.prompt(PROMPT, prompt))
+            self._crew.daemon(vm).deliver(PROMPT, rpc.prompt(PROMPT, prompt))
         except PiGone:  # the watch reads why, and the build ends with that reason
             watch.unexpect(PROMPT)
         self._roster.tasked(ARCHITECT, 1)
@@ -190,83 +219,9 @@ class Swarm:
         vm = self._roster.view(ARCHITECT).vm
         try:
             if vm is not None:
-                self._daemon(vm).deliver("abort-1", rpc.abort("abort-1"))
+                self._crew.daemon(vm).deliver("abort-1", rpc.abort("abort-1"))
         except BotError as error:  # its machine is deleted soon anyway
             log.warning("the architect could not be told to stop: %s", error, extra={"run": self._run})
-
-    # Agents ----------------------------------------------------------------------------------------
-
-    def _daemon(self, vm: VmId) -> Daemon:
-        return Daemon(self._machines.shell(vm))
-
-    def _start_pi(self, vm: VmId) -> None:
-        daemon = self._daemon(vm)
-        daemon.start(model=self._limits.model, thinking=self._limits.thinking)
-        daemon.wait_ready()
-
-    def _enlist(self, label: AgentLabel, vm: VmId) -> Watch:
-        """Give a machine to an agent, unless that was done before, and watch it.
-
-        The bearer is written to the machine once only: replacing it later would refuse a call that is on its way.
-        """
-        row = self._roster.row(label)
-        resumed = row is not None and row.pi_start == START
-        if not resumed:
-            bearer = self._new_secret()
-            digest = hashlib.sha256(bearer.encode()).hexdigest()
-            self._fleet.update_agent(self._run, label, vm=vm, bearer_sha256=digest)
-            self._daemon(vm).start(
-                model=self._limits.model,
-                thinking=self._limits.thinking,
-                bearer=bearer,
-                identity=self._identity(label, vm),
-            )
-            self._fleet.update_agent(self._run, label, pi_start=START)
-        if (watch := self._roster.watch(label)) is None:
-            watch = self._watch(label, vm, resumed=resumed)
-        return watch
-
-    def _watch(self, label: AgentLabel, vm: VmId, *, resumed: bool) -> Watch:
-        watch = Watch(
-            label, vm,
-            line=lambda: self._machines.shell(vm),
-            exists=lambda: self._machines.exists(vm),
-            limits=WatchLimits(self._limits.stall_s, self._limits.lost_s),
-            now=self._now,
-            on_dialog=self._desk.take,
-            on_change=self._roster.changed,
-            resumed=resumed,
-        )  # fmt: skip
-        for command in self._delivered_tasks(label):
-            watch.expect(command)
-        self._roster.watched(label, watch)
-        watch.start()
-        return watch
-
-    def _delivered_tasks(self, label: AgentLabel) -> list[str]:
-        calls = (call for call in self._fleet.calls(self._run) if call.params.get("agentId") == label)
-        return [f"task-{call.dialog}" for call in calls if call.tool == "vers_swarm_task" and succeeded(call)]
-
-    def _identity(self, label: AgentLabel, vm: VmId) -> Identity:
-        root = self._roster.view(ARCHITECT).vm or vm
-        return Identity(
-            vmId=vm,
-            agentId=label,
-            rootVmId=root,
-            parentVmId=root if label != ARCHITECT else "",
-            depth=0 if label == ARCHITECT else 1,
-            maxDepth=1,
-            maxVms=self._limits.max_agents,
-            createdAt=datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds"),
-        )
-
-    def _resume_workers(self) -> None:
-        """Watch the workers of before a restart. Those that were not settled in are by their call, which comes again."""
-        alive = set(self._machines.of_agents().values())
-        for row in self._fleet.agents(self._run):
-            settled = row.role is Role.WORKER and row.pi_start == START and row.vm in alive
-            if settled and row.vm is not None and self._roster.watch(row.agent) is None:
-                self._watch(row.agent, row.vm, resumed=True)
 
     def _ask_to_stop(self) -> None:
         self._stopping.set()

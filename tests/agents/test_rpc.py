@@ -139,7 +139,7 @@ def test_tool_calls_inside_dialogs() -> None:
     """Only the extension's own dialogs are tool calls."""
     text = json.dumps({"id": "t", "tool": "vers_swarm_wait", "params": {"timeoutSeconds": 5}})
     assert rpc.host_call(rpc.Dialog("d", "input", "swarm", text)) == rpc.HostCall(
-        "vers_swarm_wait", {"timeoutSeconds": 5}
+        "t", "vers_swarm_wait", {"timeoutSeconds": 5}
     )
     for dialog in (
         rpc.Dialog("d", "confirm", "swarm", text),

@@ -157,7 +157,7 @@ def test_refusals_are_sentences(world: World, build: Build) -> None:
         "The label a is taken",
         "There is no agent 'nobody'. The agents are: architect",
         "No worker has a task.",
-        "Only the architect may use the swarm's tools.",
+        "Only the architect may use the swarm's tools: a worker stands at the greatest depth",
     ):
         assert sentence in said
     assert [view.label for view in outcome.agents] == ["architect", "agent-1"]
@@ -297,6 +297,55 @@ def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
     assert {view.label: view.state for view in outcome.agents} == {
         "architect": AgentState.DONE, "client": AgentState.DONE, "server": AgentState.LOST,
     }  # fmt: skip
+
+
+def test_steering_and_stopping(world: World, build: Build) -> None:
+    """A stop ends one worker's work, a steering task turns another's, and a message for the architect ends its wait."""
+    world.model.scripts["architect-steers"] = turns(
+        [call("vers_swarm_spawn", count=2, labels=["client", WORKER])],
+        [call("vers_swarm_task", agentId=name, task="@@patient-work") for name in ("client", WORKER)],
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")],
+        [
+            call("vers_swarm_stop", agentId="client"),
+            call("vers_swarm_task", agentId=WORKER, task="@@turned", steer=True),
+        ],
+        [call("vers_swarm_discover"), call("vers_swarm_stop", agentId="client")],
+        [call("vers_swarm_wait", agentIds=[WORKER])],
+        [say("unheard")],
+    )
+    world.model.scripts["patient-work"] = turns(
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("I waited.")]
+    )
+    world.model.scripts["turned"] = turns([call("bash", command="sleep 100")], [say("never")])
+    world.model.scripts["heard"] = turns([say("I heard you.")])
+    run = world.new_run()
+    swarm = build(run)
+    building = Building(swarm, "@@architect-steers")
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_task")) == 2, 60, "the workers are tasked")
+    for label in ("client", WORKER):
+        watched = swarm._roster.watch(AgentLabel(label))
+        assert watched
+        wait_until(lambda w=watched: w.progress.open_tools, 30, "it is at work")  # type: ignore[misc]
+    swarm.shell_of(ARCHITECT).run("touch /tmp/go")
+    (stopped,) = wait_until(
+        lambda: [row for row in calls_of(world, run, "vers_swarm_stop")[:1] if row.result], 30, "a stop"
+    )
+    assert answer(stopped) == "client is stopped. Its files stay, and it takes another task."
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_task")) == 3, 30, "the turn")
+    swarm.shell_of(WORKER).run("touch /tmp/go")  # a steering task does not interrupt a tool call
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 30, "the architect waits")
+    for _ in range(2):
+        swarm.steer("@@heard Stop it.", "m1")
+    outcome = building.result(40)
+    assert outcome.last_text == "I heard you."
+    (waited,) = calls_of(world, run, "vers_swarm_wait")
+    assert "There is a message for you" in answer(waited)
+    assert "It hears of it as soon as" in answer(calls_of(world, run, "vers_swarm_task")[2])
+    assert "client was not at work: it is failed: " in answer(
+        calls_of(world, run, "vers_swarm_stop")[1]
+    )
+    assert len(world.model.texts_with("@@turned")) > 0
+    assert sum("@@heard" in text for text in {t for t in world.model.texts_with("@@heard")}) == 1
 
 
 def test_cancelled(world: World, build: Build) -> None:
