@@ -120,7 +120,7 @@ class CallDesk:
         self._submit(self._serve, key, row, heed)
 
     def ended(self, watch: Watch, tool_call: str) -> None:
-        """pi's tool call is over, however it ended; with "" all of that machine are. What is still being done is withdrawn."""
+        """Pi's tool call is over, however it ended; with "" all of that machine are. What is still being done is withdrawn."""
         with self._one_at_a_time:
             over = [
                 heed

@@ -1,12 +1,15 @@
 """How a machine becomes an agent's: pi started with a bearer and an identity of its own, watched, found again, replaced."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from bot.agents.calls import CallDesk, succeeded
 from bot.agents.daemon import START, Daemon, Identity
+from bot.agents.lines import SWARM_HOME
 from bot.agents.machines import Machines
 from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.roster import ARCHITECT, Roster
@@ -46,7 +49,7 @@ class Crew:
         self._new_secret = new_secret
 
     def daemon(self, vm: VmId) -> Daemon:
-        """pi on a machine."""
+        """Pi on a machine."""
         return Daemon(self._machines.shell(vm))
 
     def start_pi(self, vm: VmId) -> None:
@@ -114,6 +117,25 @@ class Crew:
                 self._watch(view.label, view.vm, resumed=True)
                 found.append(view.label)
         return found
+
+    def retire(self, label: AgentLabel, vm: VmId) -> str:
+        """End an agent for a snapshot of its machine, which keeps no pi, no bearer and nobody's name; what is to be told."""
+        view = self._roster.view(label)
+        over = view.state.ended
+        self._roster.end(
+            label,
+            view.state if over else AgentState.FAILED,
+            view.reason if over else "its pi was stopped for a snapshot of its machine",
+        )
+        self._fleet.update_agent(self._run, label, bearer_sha256="")
+        self.daemon(vm).clean()
+        self.introduce(label, vm)
+        return f"The pi of {label} was stopped for this: it takes no more tasks. Its files are there."
+
+    def introduce(self, name: str, vm: VmId) -> None:
+        """Write on a machine who it is."""
+        text = json.dumps(asdict(self.identity(name, vm)), indent=2) + "\n"
+        self._machines.shell(vm).write_file(f"{SWARM_HOME}/identity.json", text.encode())
 
     def identity(self, name: str, vm: VmId) -> Identity:
         """Who a machine of this swarm is, as `/root/.swarm/identity.json` says."""

@@ -101,7 +101,7 @@ def settle(progress: AgentProgress) -> AgentProgress:
     return replace(progress, ending=False, settled=True, doing="") if progress.ending else progress
 
 
-def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: PLR0911 - one case per event
+def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: C901, PLR0911 - one case per event
     """What is known after one more event."""
     progress = replace(progress, at_s=stamped.at_s)
     match stamped.event:

@@ -20,6 +20,7 @@ _SMALL_BYTES = 8192
 _OUTPUT_BYTES = 8 << 20
 _LONGEST_S = 3600.0
 _FOLDER = "/run/swarm-exec"
+_EXCHANGE = "/tmp/swarm"  # noqa: S108 - on the caller's machine, written as its agent
 _KILLED, _BEFORE = 137, 113
 
 
@@ -103,7 +104,7 @@ class Hands:
     def _handed(self, call: ToolCall, content: bytes) -> dict[str, str]:
         if len(content) <= _SMALL_BYTES:
             return {"data": base64.b64encode(content).decode()}
-        path = f"/tmp/swarm-{call.dialog}"
+        path = f"{_EXCHANGE}-{call.dialog}"
         self._machines.shell(call.vm).write_file(path, content, owner="agent")
         return {"at": path}
 

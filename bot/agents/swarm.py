@@ -18,8 +18,9 @@ from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tasking import Tasking
 from bot.agents.tools import Tools
+from bot.agents.vmtools import VmTools
 from bot.core.errors import BotError, NotFound, Transient
-from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
+from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
@@ -76,12 +77,16 @@ class Swarm:
             now=now, new_secret=new_secret,
         )  # fmt: skip
         self._bench = Bench(self._machines, self._crew.start_pi)
+        vmtools = VmTools(
+            limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, bench=self._bench,
+            crew=self._crew, golden=golden, now=now,
+        )  # fmt: skip
         spawning = Spawning(
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
-            bench=self._bench, enlist=self._crew.enlist,
+            bench=self._bench, enlist=self._crew.enlist, money_left=lambda: usage.cap_microusd - usage.committed_microusd(run), now=now,
         )  # fmt: skip
         self._tools = Tools(
-            roster=self._roster, machines=self._machines, spawning=spawning, tasking=tasking,
+            roster=self._roster, machines=self._machines, spawning=spawning, vmtools=vmtools, tasking=tasking,
             gather=Gather(roster=self._roster, machines=self._machines, now=now),
             rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
         )  # fmt: skip

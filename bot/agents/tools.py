@@ -14,6 +14,7 @@ from bot.agents.machines import Machines
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tasking import Tasking, command_of, told
+from bot.agents.vmtools import VmTools
 from bot.core.errors import Cancelled, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView, Role
 from bot.pipeline.journal.fleet import ToolCall
@@ -34,6 +35,7 @@ class Tools:
         roster: Roster,
         machines: Machines,
         spawning: Spawning,
+        vmtools: VmTools,
         tasking: Tasking,
         gather: Gather,
         rediscover: Callable[[], list[AgentLabel]],
@@ -44,6 +46,7 @@ class Tools:
         self._roster = roster
         self._machines = machines
         self._spawning = spawning
+        self._vmtools = vmtools
         self._tasking = tasking
         self._gather = gather
         self._rediscover = rediscover
@@ -60,11 +63,14 @@ class Tools:
             "vers_swarm_collect": self._collect,
             "vers_swarm_discover": self._discover,
             "vers_swarm_teardown": self._teardown,
+            **vmtools.tools,
         }
 
     def plan(self, agent: AgentLabel, tool: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a call decides before it is written down."""
-        return self._spawning.plan(given) if tool == "vers_swarm_spawn" and agent == ARCHITECT else {}
+        if agent != ARCHITECT:
+            return {}
+        return self._spawning.plan(given) if tool == "vers_swarm_spawn" else self._vmtools.plan(tool)
 
     def execute(self, call: ToolCall, heed: Heed) -> str:
         """Do it and say what came of it.
@@ -80,7 +86,8 @@ class Tools:
         tool = self._tools.get(call.tool)
         if tool is None:
             raise UserError(f"There is no tool {call.tool!r}.")
-        return self._within_limit(call, tool(call, heed))
+        text = tool(call, heed)
+        return self._within_limit(call, text) if call.tool.startswith("vers_") else text
 
     def _within_limit(self, call: ToolCall, text: str) -> str:
         whole = text.encode("utf-8", "replace")
@@ -101,12 +108,12 @@ class Tools:
         (label,) = self._workers([wish.agentId])
         given = self._tasking.give(label, command_of(call), wish.task, steer=wish.steer)
         self._told.discard(label)
-        with_spec = (
-            " with SPEC.md" if given.with_spec else " without a specification: there is no SPEC.md"
-        )
+        with_spec = " with SPEC.md" if given.with_spec else " without a specification: there is no SPEC.md"
         turned = " It hears of it as soon as its open tool calls have ended."
         queued = " It begins when its present one is done."
-        return f"{label} has its task{with_spec}." + ((turned if wish.steer else queued) if given.busy else "")
+        return f"{label} has its task{with_spec}." + (
+            (turned if wish.steer else queued) if given.busy else ""
+        )
 
     def _stop(self, call: ToolCall, heed: Heed) -> str:
         wish = params.read(params.Stop, call.params)

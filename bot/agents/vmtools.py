@@ -9,7 +9,7 @@ from bot.agents import collect, params
 from bot.agents.bench import Bench
 from bot.agents.calls import Heed
 from bot.agents.crew import Crew
-from bot.agents.lines import SWARM_HOME, WORKSPACE
+from bot.agents.lines import WORKSPACE
 from bot.agents.machines import SCRATCH, Machines
 from bot.agents.outcome import SwarmLimits
 from bot.agents.remote import Hands, owner_on
@@ -211,8 +211,10 @@ class VmTools:
         """The purpose of the machine that a call makes, if there is room for it."""
         purpose = str(call.params["_purpose"])
         if purpose not in self._machines.of_scratch():
-            self._bench.make_room(1)
             taken = len(self._machines.all())
+            if taken >= self._limits.max_agents:
+                self._bench.make_room(taken - self._limits.max_agents + 1)
+                taken = len(self._machines.all())
             if taken >= self._limits.max_agents:
                 raise UserError(
                     f"This swarm may have {self._limits.max_agents} machines at once and has {taken}, yours included: delete one "
@@ -221,9 +223,8 @@ class VmTools:
         return purpose
 
     def _settled(self, purpose: str, vm: VmId, told: str = "") -> str:
-        identity = json.dumps(self._crew.identity_of(purpose, vm), indent=2) + "\n"
         try:
-            self._machines.shell(vm).write_file(f"{SWARM_HOME}/identity.json", identity.encode())
+            self._crew.introduce(purpose, vm)
         except NotFound:
             raise UserError(f"Machine {vm} went before it could be used.") from None
         return json.dumps({"vmId": vm} | ({"note": told} if told else {}))

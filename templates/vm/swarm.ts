@@ -1,6 +1,5 @@
 // The swarm's tools, for pi. Each call travels to the bot as pi's own host dialog and the bot does the work; this file
-// knows names and shapes only. At its start it imports nothing, so that every version of pi loads it; what routes pi's own
-// tools to another machine is imported when the first machine is used.
+// knows names and shapes only. Of pi it needs the factories of its own tools, under the name that every version resolves.
 //
 //   out  extension_ui_request   {method: "input", title: "swarm", placeholder: JSON {id, tool, params}}
 //   in   extension_ui_response  {value: JSON {ok, text}}
@@ -192,7 +191,6 @@ const caller = (id: string, signal: any, ctx: any): Call => async (tool, params)
 const SMALL = 8192;
 const HOME = "/root/workspace";
 let inUse: string | undefined;
-let routed = false;
 
 async function content(answer: { data?: string; at?: string }): Promise<Buffer> {
   if (answer.at === undefined) return Buffer.from(answer.data ?? "", "base64");
@@ -229,8 +227,8 @@ function hands(vmId: string, call: Call) {
   return { readFile, writeFile, exec, access: async () => {}, mkdir: async () => {} };
 }
 
-async function route(pi: any, cwd: string) {
-  if (routed) return;
+// Older versions keep the tools with which a run began, so these are replaced before the first.
+async function route(pi: any) {
   const made: any = await import("@mariozechner/pi-coding-agent");
   const kinds: Record<string, any> = {
     read: made.createReadToolDefinition,
@@ -239,7 +237,7 @@ async function route(pi: any, cwd: string) {
     write: made.createWriteToolDefinition,
   };
   for (const [name, make] of Object.entries(kinds)) {
-    const own = make(cwd);
+    const own = make(process.cwd());
     pi.registerTool({
       ...own,
       async execute(id: string, given: any, signal: any, onUpdate: any, ctx: any) {
@@ -248,10 +246,10 @@ async function route(pi: any, cwd: string) {
       },
     });
   }
-  routed = true;
 }
 
-export default function (pi: any) {
+export default async function (pi: any) {
+  await route(pi);
   for (const { name, description, properties, required } of TOOLS) {
     pi.registerTool({
       name,
@@ -262,10 +260,7 @@ export default function (pi: any) {
         const known = Object.fromEntries(Object.entries(given ?? {}).filter(([key]) => key in properties));
         if (name === "vers_vm_copy" && !known.vmId && inUse) known.vmId = inUse;
         const text = await caller(id, signal, ctx)(name, known);
-        if (name === "vers_vm_use") {
-          await route(pi, ctx.cwd);
-          inUse = JSON.parse(text).vmId;
-        }
+        if (name === "vers_vm_use") inUse = JSON.parse(text).vmId;
         if (name === "vers_vm_local") inUse = undefined;
         return { content: [{ type: "text", text }], details: {} };
       },

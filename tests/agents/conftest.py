@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.agents.daemon import Daemon
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
@@ -141,6 +142,31 @@ def world(local_vers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def golden(world: World) -> CommitId:
     """The golden image of the present recipe; built once per host."""
     return world.images().ensure(print)
+
+
+@pytest.fixture(scope="session")
+def old_golden(world: World, golden: CommitId) -> Iterator[CommitId]:
+    """The golden image with the guide's own package of pi in place of the present one."""
+    (vm,) = world.provider.branch(golden)
+    try:
+        shell = world.connect(vm)
+        world.lines.open_on(shell)
+        shell.run(
+            ". /etc/profile.d/swarm.sh; rm /usr/local/bin/pi; "
+            f"npm install --global --prefix /usr/local --loglevel=error {OLD_PI}",
+            timeout_s=240,
+        )
+        daemon = Daemon(shell, "old")
+        daemon.start(model="claude-sonnet-4-5", thinking="off")
+        daemon.wait_ready()
+        daemon.stop()
+        daemon.clean()
+        shell.close()
+        commit = world.provider.commit(vm, "swarm-tests-old-pi")
+    finally:
+        world.provider.delete(vm)
+    yield commit
+    world.provider.delete_commit(commit)
 
 
 @pytest.fixture

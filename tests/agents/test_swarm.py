@@ -1,74 +1,27 @@
 """A whole swarm on real machines with real pi; only the model's words are played."""
 
 import contextlib
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from bot.agents.daemon import START, Daemon
+from bot.agents.daemon import START
 from bot.agents.lines import STARTS
-from bot.agents.outcome import SwarmOutcome
-from bot.agents.swarm import PROMPT, Swarm
-from bot.core.errors import BotError, Cancelled, Transient
-from bot.core.models import AgentLabel, AgentState, CommitId, RunId
+from bot.agents.swarm import PROMPT
+from bot.core.errors import Cancelled, Transient
+from bot.core.models import AgentLabel, AgentState, CommitId
 from bot.pipeline.journal.fleet import Fleet, ToolCall
-from tests.agents.conftest import OLD_PI, World
-from tests.agents.scripted import Block, Script, call, results, say
+from tests.agents.building import ARCHITECT, Build, Building, answer, calls_of, turns
+from tests.agents.conftest import World
+from tests.agents.scripted import Block, call, results, say
 from tests.waiting import wait_until
 
-Build = Callable[..., Swarm]
-ARCHITECT = AgentLabel("architect")
 WORKER = AgentLabel("server")
 LARGE = "a line\u2028and\u2029another\u0085é😀\r\n" * 7_000
 """Over 200 KB, with characters that some readers take for line ends."""
 SPEC = "# The contract\n\nThe server sends `segments`.\n"
-
-
-class Building:
-    """A build in a thread of its own, as a worker process runs it."""
-
-    def __init__(self, swarm: Swarm, prompt: str) -> None:
-        self.swarm = swarm
-        self.outcome: SwarmOutcome | None = None
-        self.error: BotError | None = None
-        self._prompt = prompt
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.outcome = self.swarm.build(self._prompt)
-        except BotError as error:
-            self.error = error
-
-    def result(self, timeout_s: float = 60.0) -> SwarmOutcome:
-        """What the build came to."""
-        self._thread.join(timeout_s)
-        if self.error:
-            raise self.error
-        assert self.outcome is not None, "the build goes on"
-        return self.outcome
-
-
-def turns(*blocks: list[Block]) -> Script:
-    """A script that says these, one after the other."""
-    return lambda turn, _messages: blocks[min(turn, len(blocks) - 1)]
-
-
-def calls_of(world: World, run: RunId, tool: str) -> list[ToolCall]:
-    """The rows of a tool's calls."""
-    return [row for row in world.fleet.calls(run) if row.tool == tool]
-
-
-def answer(row: ToolCall) -> str:
-    """The text that a call was answered with."""
-    text = json.loads(row.result or "{}")["text"]
-    assert isinstance(text, str)
-    return text
 
 
 def test_a_build(world: World, build: Build) -> None:
@@ -341,11 +294,9 @@ def test_steering_and_stopping(world: World, build: Build) -> None:
     (waited,) = calls_of(world, run, "vers_swarm_wait")
     assert "There is a message for you" in answer(waited)
     assert "It hears of it as soon as" in answer(calls_of(world, run, "vers_swarm_task")[2])
-    assert "client was not at work: it is failed: " in answer(
-        calls_of(world, run, "vers_swarm_stop")[1]
-    )
+    assert "client was not at work: it is failed: " in answer(calls_of(world, run, "vers_swarm_stop")[1])
     assert len(world.model.texts_with("@@turned")) > 0
-    assert sum("@@heard" in text for text in {t for t in world.model.texts_with("@@heard")}) == 1
+    assert len(set(world.model.texts_with("@@heard"))) == 1
 
 
 def test_cancelled(world: World, build: Build) -> None:
@@ -372,31 +323,6 @@ def test_the_deadline_and_a_failing_model(world: World, build: Build) -> None:
     poor = build(run, warm_workers=0, model="claude-without-a-price").build("@@architect-busy")
     assert poor.architect_state is AgentState.FAILED
     assert "claude-without-a-price" in poor.reason
-
-
-@pytest.fixture(scope="module")
-def old_golden(world: World, golden: CommitId) -> Iterator[CommitId]:
-    """The golden image with the guide's own package of pi in place of the present one."""
-    (vm,) = world.provider.branch(golden)
-    try:
-        shell = world.connect(vm)
-        world.lines.open_on(shell)
-        shell.run(
-            ". /etc/profile.d/swarm.sh; rm /usr/local/bin/pi; "
-            f"npm install --global --prefix /usr/local --loglevel=error {OLD_PI}",
-            timeout_s=240,
-        )
-        daemon = Daemon(shell, "old")
-        daemon.start(model="claude-sonnet-4-5", thinking="off")
-        daemon.wait_ready()
-        daemon.stop()
-        daemon.clean()
-        shell.close()
-        commit = world.provider.commit(vm, "swarm-tests-old-pi")
-    finally:
-        world.provider.delete(vm)
-    yield commit
-    world.provider.delete_commit(commit)
 
 
 def test_the_guides_own_pi(world: World, old_golden: CommitId) -> None:
