@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.agents.crew import Crew
 from bot.agents.lines import SWARM_HOME
 from bot.agents.machines import Machines
 from bot.agents.roster import ARCHITECT, Roster
@@ -25,11 +24,10 @@ class Conventions:
     """Writes what has changed, whenever something has. Nobody but root can write there, so that what stands is true."""
 
     def __init__(
-        self, *, roster: Roster, machines: Machines, crew: Crew, tasking: Tasking, now: Callable[[], float]
+        self, *, roster: Roster, machines: Machines, tasking: Tasking, now: Callable[[], float]
     ) -> None:
         self._roster = roster
         self._machines = machines
-        self._crew = crew
         self._tasking = tasking
         self._now = now
         self._written: dict[str, Mapping[str, Any]] = {}

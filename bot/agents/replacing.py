@@ -91,9 +91,7 @@ class Replacing:
                 self._runs.record(self._run, _EVENT, label=label, reason=why)
                 self._known.add(label)
             self._again(label)
-            told = (
-                f"{label} was lost ({why}). It was replaced on a fresh machine and does its tasks again from the start."
-            )
+            told = f"{label} was lost ({why}). It was replaced on a fresh machine and does its tasks again from the start."
         except BotError as error:
             self._roster.end(label, AgentState.LOST, f"{why}; its replacement failed: {error}")
             told = f"{label} was lost ({why}) and could not be replaced: {error}"

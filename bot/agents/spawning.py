@@ -16,6 +16,7 @@ from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.usage import price
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
+SPAWN, POOL = "vers_swarm_spawn", "vers_swarm_pool"
 _MANY_WORKERS = 5
 _SETTLE_S = 5.0
 _LEAST_S = 5.0
@@ -101,7 +102,7 @@ class Spawning:
         return {*self._roster.labels(), *planned}
 
     def _spawns(self) -> list[ToolCall]:
-        return [call for call in self._fleet.calls(self._run) if call.tool == "vers_swarm_spawn"]
+        return [call for call in self._fleet.calls(self._run) if call.tool in (SPAWN, POOL)]
 
     def _check_budget(self, count: int) -> None:
         left_s = self._limits.run_deadline - self._now()

@@ -8,16 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from bot.agents import rpc
 from bot.agents.bench import Bench
 from bot.agents.calls import CallDesk
+from bot.agents.conventions import Conventions
 from bot.agents.crew import Crew
 from bot.agents.daemon import PiGone
 from bot.agents.gather import Gather
 from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
+from bot.agents.pool import Pool
+from bot.agents.replacing import Replacing
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
 from bot.agents.tasking import Tasking
-from bot.agents.tools import Tools
+from bot.agents.tools import Tools, message_for
 from bot.agents.vmtools import VmTools
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId
@@ -85,9 +88,21 @@ class Swarm:
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
             bench=self._bench, enlist=self._crew.enlist, money_left=lambda: usage.cap_microusd - usage.committed_microusd(run), now=now,
         )  # fmt: skip
+        gather = Gather(roster=self._roster, machines=self._machines, now=now)
+        pool = Pool(
+            fleet=fleet, roster=self._roster, spawning=spawning, tasking=tasking, gather=gather,
+            stopping=self._stopping, message_for=lambda agent: message_for(self._roster, agent),
+        )  # fmt: skip
+        self._replacing = Replacing(
+            run, runs=runs, roster=self._roster, machines=self._machines, bench=self._bench, tasking=tasking,
+            enlist=self._crew.enlist, profile=spawning.profile, background=self._background,
+        )  # fmt: skip
+        self._conventions = Conventions(
+            roster=self._roster, machines=self._machines, tasking=tasking, now=now
+        )
         self._tools = Tools(
-            roster=self._roster, machines=self._machines, spawning=spawning, vmtools=vmtools, tasking=tasking,
-            gather=Gather(roster=self._roster, machines=self._machines, now=now),
+            roster=self._roster, machines=self._machines, spawning=spawning, pool=pool, vmtools=vmtools,
+            replacing=self._replacing, tasking=tasking, gather=gather,
             rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
         )  # fmt: skip
         self._desk = CallDesk(
@@ -125,6 +140,7 @@ class Swarm:
             self._runs.check_cancelled(self._run)
             self._start_architect(prompt)
             self._crew.resume_workers()
+            self._conventions.start()
             return self._outcome(self._serve())
         finally:
             self._ask_to_stop()
@@ -209,6 +225,7 @@ class Swarm:
             if self._stopping.is_set():
                 raise Transient("the swarm was closed while it was building")
             self._roster.refresh()
+            self._replacing.look()
             if self._roster.view(ARCHITECT).state.ended:
                 return ""
             watch = self._roster.watch(ARCHITECT)
@@ -236,6 +253,7 @@ class Swarm:
 
     def _stop_watching(self) -> None:
         self._ask_to_stop()
+        self._conventions.close()
         for watch in self._roster.watches():
             watch.stop()
 

@@ -11,8 +11,10 @@ from bot.agents.daemon import Daemon
 from bot.agents.gather import Gather
 from bot.agents.lines import SWARM_HOME
 from bot.agents.machines import Machines
+from bot.agents.pool import Pool
+from bot.agents.replacing import Replacing
 from bot.agents.roster import ARCHITECT, Roster
-from bot.agents.spawning import Spawning
+from bot.agents.spawning import POOL, SPAWN, Spawning
 from bot.agents.tasking import Tasking, command_of, told
 from bot.agents.vmtools import VmTools
 from bot.core.errors import Cancelled, UserError
@@ -35,7 +37,9 @@ class Tools:
         roster: Roster,
         machines: Machines,
         spawning: Spawning,
+        pool: Pool,
         vmtools: VmTools,
+        replacing: Replacing,
         tasking: Tasking,
         gather: Gather,
         rediscover: Callable[[], list[AgentLabel]],
@@ -46,7 +50,9 @@ class Tools:
         self._roster = roster
         self._machines = machines
         self._spawning = spawning
+        self._pool = pool
         self._vmtools = vmtools
+        self._replacing = replacing
         self._tasking = tasking
         self._gather = gather
         self._rediscover = rediscover
@@ -54,7 +60,7 @@ class Tools:
         self._stopping = stopping
         self._told: set[AgentLabel] = set()
         self._tools: Mapping[str, Tool] = {
-            "vers_swarm_spawn": lambda call, _heed: spawning.execute(call),
+            SPAWN: lambda call, _heed: spawning.execute(call),
             "vers_swarm_task": self._task,
             "vers_swarm_stop": self._stop,
             "vers_swarm_status": self._status,
@@ -63,6 +69,7 @@ class Tools:
             "vers_swarm_collect": self._collect,
             "vers_swarm_discover": self._discover,
             "vers_swarm_teardown": self._teardown,
+            POOL: pool.execute,
             **vmtools.tools,
         }
 
@@ -70,7 +77,9 @@ class Tools:
         """What a call decides before it is written down."""
         if agent != ARCHITECT:
             return {}
-        return self._spawning.plan(given) if tool == "vers_swarm_spawn" else self._vmtools.plan(tool)
+        if tool == POOL:
+            return self._pool.plan(given)
+        return self._spawning.plan(given) if tool == SPAWN else self._vmtools.plan(tool)
 
     def execute(self, call: ToolCall, heed: Heed) -> str:
         """Do it and say what came of it.
@@ -167,16 +176,20 @@ class Tools:
         def enough() -> bool:
             self._look(heed)
             views = self._roster.views(tasked)
+            if self._now() >= deadline or self._replacing.has_news or message_for(self._roster, call.agent):
+                return True
+            if self._replacing.pending(tasked):
+                return False
             news = any(view.state in _BAD and view.label not in self._told for view in views)
-            over = all(view.state.ended for view in views) or self._now() >= deadline
-            return news or over or self._message_for(call.agent)
+            return news or all(view.state.ended for view in views)
 
         while not enough():
             self._roster.wait(min(1.0, max(deadline - self._now(), 0.01)))
         views = self._roster.views(tasked)
         self._told |= {view.label for view in views if view.state in _BAD}
         notes = [f"Not waited for, because they have no task: {', '.join(untasked)}"] if untasked else []
-        if self._message_for(call.agent):
+        notes[:0] = self._replacing.news()
+        if message_for(self._roster, call.agent):
             notes.insert(0, "There is a message for you, which comes next. Heed it, then wait again.")
         return "\n".join([summary(views), table(views), *notes])
 
@@ -189,10 +202,6 @@ class Tools:
         if self._stopping.is_set():
             raise Cancelled("the build is ending")
         heed.check()
-
-    def _message_for(self, agent: AgentLabel) -> bool:
-        watch = self._roster.watch(agent)
-        return watch is not None and watch.progress.steering > 0
 
     def _collect(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Collect, call.params)
@@ -237,6 +246,12 @@ class Tools:
         if ARCHITECT in names:
             raise UserError("You are the architect: name your workers.")
         return list(dict.fromkeys(self._known(names)))
+
+
+def message_for(roster: Roster, agent: AgentLabel) -> bool:
+    """Whether a message waits that an agent gets as soon as its open tool calls have ended."""
+    watch = roster.watch(agent)
+    return watch is not None and watch.progress.steering > 0
 
 
 def table(views: Iterable[AgentView]) -> str:

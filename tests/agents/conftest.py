@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ class World:
         assert self.runs.create(run, request)
         return run
 
-    def swarm(self, run: RunId, golden: CommitId, **limits: float) -> Swarm:
+    def swarm(self, run: RunId, golden: CommitId, **limits: Any) -> Swarm:
         """A swarm as a fresh process would make it."""
         return Swarm(
             run,
@@ -174,7 +175,7 @@ def build(world: World, golden: CommitId) -> Iterator[Callable[..., Swarm]]:
     """Makes swarms; all their machines are gone at the end of the test."""
     made: list[Swarm] = []
 
-    def make(run: RunId, **limits: float) -> Swarm:
+    def make(run: RunId, **limits: Any) -> Swarm:
         made.append(world.swarm(run, golden, **limits))
         return made[-1]
 

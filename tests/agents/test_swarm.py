@@ -219,18 +219,25 @@ def test_a_silent_agent_is_stalled_not_done(world: World, build: Build) -> None:
 
 
 def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
-    """A broken line is opened again and nothing is missed; a machine that is gone loses its agent at once."""
+    """A broken line is opened again and nothing is missed; a lost worker is replaced with its task, once, and told of."""
+    lives: list[int] = []
+
+    def doomed(turn: int, _messages: list[dict[str, Any]]) -> list[Block]:
+        lives.append(turn)
+        return [call("bash", command="sleep 100")]
+
+    world.model.scripts["doomed-work"] = doomed
     world.model.scripts["architect-lines"] = turns(
         [call("vers_swarm_spawn", count=2, labels=["client", WORKER])],
         [
             call("vers_swarm_task", agentId="client", task="@@patient-work"),
-            call("vers_swarm_task", agentId=WORKER, task="@@long-work"),
+            call("vers_swarm_task", agentId=WORKER, task="@@doomed-work"),
         ],
+        [call("vers_swarm_wait")],
         [call("vers_swarm_wait")],
         [call("vers_swarm_wait", agentIds=["client"])],
         [say("done")],
     )
-    world.model.scripts["long-work"] = turns([call("bash", command="sleep 100")])
     world.model.scripts["patient-work"] = turns(
         [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("I waited.")]
     )
@@ -238,13 +245,22 @@ def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
     swarm = build(run)
     building = Building(swarm, "@@architect-lines")
     wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    wait_until(lambda: lives, 60, "the worker works")
     with contextlib.suppress(Transient):
         swarm.shell_of(AgentLabel("client")).run("pkill -KILL -f 'sshd: root'")
-    doomed = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
-    assert doomed
-    world.provider.delete(doomed)
+    first = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
+    assert first
+    world.provider.delete(first)
     wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the loss is told")
-    assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[0])
+    told = answer(calls_of(world, run, "vers_swarm_wait")[0])
+    assert "server was lost (its machine is gone). It was replaced on a fresh machine" in told
+    wait_until(lambda: len(lives) == 2, 60, "the same task again")
+    second = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
+    assert second
+    assert second != first
+    world.provider.delete(second)
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 3, 60, "the second loss is told")
+    assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[1])
     swarm.shell_of(AgentLabel("client")).run("touch /tmp/go")
     outcome = building.result()
     assert {view.label: view.state for view in outcome.agents} == {
