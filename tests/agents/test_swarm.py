@@ -254,10 +254,12 @@ def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
     wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the loss is told")
     told = answer(calls_of(world, run, "vers_swarm_wait")[0])
     assert "server was lost (its machine is gone). It was replaced on a fresh machine" in told
-    wait_until(lambda: len(lives) == 2, 60, "the same task again")
     second = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
     assert second
     assert second != first
+    again = swarm._roster.watch(WORKER)
+    assert again
+    wait_until(lambda: again.progress.open_tools, 60, "it does the same task again")
     world.provider.delete(second)
     wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 3, 60, "the second loss is told")
     assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[1])
