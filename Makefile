@@ -15,6 +15,9 @@ help: ## this list
 demo: setup ## the main job on this machine: issue, swarm, pull request, live preview
 	@$(SUDO) $(BIN)/swarm-bot demo $(ARGS)
 
+dev: setup ## all stand-ins, web and worker on this machine, until Ctrl-C
+	@$(SUDO) $(BIN)/swarm-bot dev $(ARGS)
+
 doctor: setup ## what this machine and the configuration lack, and the cure
 	@$(SUDO) $(BIN)/swarm-bot doctor
 
@@ -44,8 +47,8 @@ system:
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
 browser:
-	@command -v chromium >/dev/null || { echo "installing chromium for the browser test"; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+	@dpkg-query -W chromium fonts-noto-color-emoji >/dev/null 2>&1 || { echo "installing chromium and its emoji for the browser test"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-noto-color-emoji >/dev/null; }
 
 $(VENV)/.done: requirements.lock pyproject.toml | system
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -1,5 +1,6 @@
 """A WSGI application on one loopback port, in threads of this process, until it is told to stop."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -45,7 +46,8 @@ class Serving:
         """Answer nobody any more, free the port; returns when that is done."""
         self._server.task_dispatcher.shutdown(timeout=1)
         self._leaving.set()
-        self._server.pull_trigger()  # wakes the loop
+        with contextlib.suppress(OSError):  # the loop may have seen it by itself, and closed the trigger
+            self._server.pull_trigger()
         self._loop.join()
 
     def _run(self) -> None:

@@ -50,6 +50,17 @@ class Settings(BaseSettings):
     github_webhook_secret: SecretStr = Field(
         SecretStr(""), description="Without one, every webhook is refused."
     )
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="Opens /setup once the App is configured: /setup?token=…"
+    )
+    settings_key: SecretStr = Field(
+        SecretStr(""),
+        description="Fernet key that seals what /setup stores; on SQLite a file beside the database without it.",
+    )
+    store_credentials: bool = Field(
+        True,
+        description="Whether /setup stores the App's credentials, or shows them as environment variables.",
+    )
     trigger_label: str = Field("swarm-build", description="The label that starts a build.")
 
     # Vers
@@ -95,6 +106,17 @@ class Settings(BaseSettings):
     )
     start_seconds: float = Field(120.0, gt=0, description="Time that an app gets to listen on its port.")
     preview_hours: float = Field(24.0, gt=0, description="Life of a preview after its pull request.")
+    spec_approval: bool = Field(
+        False,
+        description="Whether every specification waits for /swarm approve, unless a repository says no.",
+    )
+    approval_hours: float = Field(
+        4.0, gt=0, description="How long a specification waits before its build ends."
+    )
+    allowed_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Models that a command or a repository may choose, separated by commas; all that have a price if empty.",
+    )
     concurrent_builds: int = Field(4, ge=1, description="Builds at once, over all repositories.")
     writer_role: str = Field(
         "write", description="Least permission of a person who may trigger: write, maintain or admin."
@@ -115,8 +137,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(hosts := data.get("registry_hosts"), str):
-            data["registry_hosts"] = tuple(host.strip() for host in hosts.split(",") if host.strip())
+        for name in ("registry_hosts", "allowed_models"):
+            if isinstance(data, dict) and isinstance(listed := data.get(name), str):
+                data[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return data
 
     @model_validator(mode="after")

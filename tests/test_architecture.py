@@ -12,7 +12,7 @@ MAX_LINES = 400
 # From the bottom up. A module may import what stands below it, and its own room.
 LAYERS = (
     {"core"},
-    {"vms.base", "settings", "serving"},
+    {"vms.base", "settings", "serving", "patience"},
     {"pipeline.journal", "pipeline.engine", "gateway", "github", "vms", "local"},
     {"agents"},
     {"pipeline", "web"},

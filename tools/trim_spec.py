@@ -51,6 +51,7 @@ OPERATIONS = [
     "repos/get-commit",
     "repos/compare-commits",
     "repos/compare-commits-with-basehead",
+    "repos/download-tarball-archive",
     "repos/create-commit-status",
     "repos/get-combined-status-for-ref",
     "repos/list-commit-statuses-for-ref",

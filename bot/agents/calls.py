@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.agents import rpc
 from bot.agents.daemon import START, Daemon
+from bot.agents.roster import ARCHITECT
 from bot.agents.watch import Watch
 from bot.core.errors import BotError, Cancelled, UserError
 from bot.core.models import AgentLabel, RunId, VmId
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _DIALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _THREADS = 64
+OPERATOR = VmId("operator")
+"""Where calls come from that no agent made."""
 
 
 class Withdrawn(UserError):
@@ -129,6 +132,21 @@ class CallDesk:
             ]
         for callback in [each for heed in over for each in heed.end()]:
             self._submit(callback)
+
+    def order(self, order: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Execute what a person wants instead of an architect, once per `order`: {"ok", "text"}."""
+        with self._one_at_a_time:
+            known = {(row.vm, row.dialog) for row in self._fleet.calls(self._run)}
+            planned = {} if (OPERATOR, order) in known else self._plan(ARCHITECT, tool, given)
+            row = self._fleet.open_call(
+                self._run, OPERATOR, START, order, ARCHITECT, tool, {**given, **planned}
+            )
+        result = row.result
+        if result is None:
+            result = json.dumps(self._outcome(row, Heed()))
+            self._fleet.finish_call(row, result)
+        outcome: dict[str, Any] = json.loads(result)
+        return outcome
 
     def close(self) -> None:
         """Begin nothing more. What is under way ends by itself: nobody hears it."""

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from bot.agents.calls import CallDesk, succeeded
+from bot.agents.collect import pack
 from bot.agents.daemon import START, Daemon, Identity
-from bot.agents.lines import SWARM_HOME
+from bot.agents.lines import SWARM_HOME, WORKSPACE
 from bot.agents.machines import Machines
 from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.roster import ARCHITECT, Roster
@@ -17,6 +18,7 @@ from bot.agents.tasking import Tasking, command_of
 from bot.agents.watch import Watch, WatchLimits
 from bot.core.errors import BotError
 from bot.core.models import AgentLabel, AgentState, Role, RunId, VmId
+from bot.core.tree import Start
 from bot.pipeline.journal.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,9 @@ class Crew:
         tasking: Tasking,
         now: Callable[[], float],
         new_secret: Callable[[], str],
+        start: Callable[[], Start],
     ) -> None:
+        """`start` is what lies in every agent's workspace before it begins."""
         self._run = run
         self._limits = limits
         self._fleet = fleet
@@ -47,6 +51,8 @@ class Crew:
         self._tasking = tasking
         self._now = now
         self._new_secret = new_secret
+        self._start = start
+        self._seeded: set[VmId] = set()
 
     def daemon(self, vm: VmId) -> Daemon:
         """Pi on a machine."""
@@ -54,6 +60,7 @@ class Crew:
 
     def start_pi(self, vm: VmId) -> None:
         """Start pi as most workers have it, before anybody knows whose it will be; returns when it listens."""
+        self._seed(vm)
         profile = self._limits.profile(Role.WORKER)
         daemon = self.daemon(vm)
         daemon.start(model=profile.model, thinking=profile.thinking, tools=profile.tools)
@@ -72,6 +79,7 @@ class Crew:
         row = self._roster.row(label)
         resumed = row is not None and row.pi_start == START
         if not resumed:
+            self._seed(vm)
             role = row.role if row else Role.WORKER
             usual = self._limits.profile(role)
             wanted = profile or usual
@@ -92,6 +100,14 @@ class Crew:
         if (watch := self._roster.watch(label)) is None:
             watch = self._watch(label, vm, resumed=resumed)
         return watch
+
+    def _seed(self, vm: VmId) -> None:
+        """Place what the build starts from. Before pi starts, which reads the repository's instructions as it does."""
+        files = self._start().files
+        if vm not in self._seeded and files:
+            packed = pack({file.path: file for file in files}, self._now())
+            self._machines.shell(vm).write_tree(WORKSPACE, packed, owner="agent")
+            self._seeded.add(vm)
 
     def resume_workers(self) -> None:
         """Watch the workers of before a restart. Those that were not settled in are by their call, which comes again."""

@@ -10,15 +10,20 @@ from bot.agents.roster import ARCHITECT, Roster
 from bot.core.artifacts import Inspection, exclude_patterns, inspect
 from bot.core.errors import BotError, Cancelled, Permanent
 from bot.core.models import AgentLabel, AgentState
+from bot.core.tree import Start, blob_sha
 
 
 class Gather:
     """Reads workspaces in parallel, merges them by the artifact rules, writes the result."""
 
-    def __init__(self, *, roster: Roster, machines: Machines, now: Callable[[], float]) -> None:
+    def __init__(
+        self, *, roster: Roster, machines: Machines, now: Callable[[], float], start: Callable[[], Start]
+    ) -> None:
+        """`start` is what lay in every workspace before."""
         self._roster = roster
         self._machines = machines
         self._now = now
+        self._start = start
 
     def __call__(
         self,
@@ -46,6 +51,12 @@ class Gather:
         if merged.files:
             packed = collect.pack(merged.files, self._now())
             self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
+            self._roster.brought(
+                {
+                    label: {path: blob_sha(merged.files[path].content) for path in theirs}
+                    for label, theirs in merged.by_worker.items()
+                }
+            )
         troubles += [
             f"{view.label} is still {view.state}: it may change its files."
             for view in self._roster.views(labels)
@@ -58,7 +69,8 @@ class Gather:
         try:
             if vm is None:
                 raise Permanent("it has no machine")
-            return inspect(self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns()))
+            tar = self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns())
+            return inspect(tar, base=self._start().listing)
         except Cancelled:
             raise
         except BotError as error:

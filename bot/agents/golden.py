@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import tarfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import stamina
 
 from bot.agents.daemon import Daemon, Identity
+from bot.agents.golden_stock import KEEP_FORMER_S, GoldenStock
 from bot.agents.lines import PROGRAMS, Lines
 from bot.agents.machines import APP
 from bot.core.errors import Conflict, Permanent, Transient, UserError
@@ -119,6 +121,7 @@ class GoldenImages:
         self._vm_files = vm_files
         self._settings = settings
         self._new_secret = new_secret
+        self._building = threading.Lock()
 
     @property
     def recipe(self) -> str:
@@ -155,6 +158,10 @@ class GoldenImages:
         """
         if found := self.find():
             return found
+        with self._building:  # the builds of one process wait for one image instead of making one each
+            return self.find() or self._build(note)
+
+    def _build(self, note: Callable[[str], None]) -> CommitId:
         if names := secret_like(self._provider.account_variables()):
             raise UserError(
                 f"The Vers account has variables that look like secrets ({', '.join(names)}) and writes them into every "
@@ -176,7 +183,13 @@ class GoldenImages:
             self._delete(vm)
         self._fleet.set_golden(self.recipe, commit, self.name)
         note("The golden image is ready.")
+        for former in self.stock().delete_former(older_than_s=KEEP_FORMER_S):
+            note(f"Deleted the image of a former recipe, {former.name}.")
         return commit
+
+    def stock(self) -> GoldenStock:
+        """The images of all recipes that this deployment has had."""
+        return GoldenStock(self._provider, self._fleet, self._settings.deployment, present=self.name)
 
     def _build_on(self, vm: VmId, note: Callable[[str], None]) -> CommitId:
         shell = self._connect(vm, timeout_s=120.0)

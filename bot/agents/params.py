@@ -17,6 +17,8 @@ def _as_list(value: Any) -> Any:
 
 
 Names = Annotated[list[str] | None, BeforeValidator(_as_list)]
+_MOST_AGENTS = 64
+Labels = Annotated[Annotated[list[str], Field(max_length=_MOST_AGENTS)] | None, BeforeValidator(_as_list)]
 
 
 class Params(BaseModel):
@@ -28,8 +30,8 @@ class Params(BaseModel):
 class Spawn(Params):
     """`vers_swarm_spawn`."""
 
-    count: int = Field(ge=1)
-    labels: Names = None
+    count: int = Field(ge=1, le=_MOST_AGENTS)
+    labels: Labels = None
     commitId: str | None = None  # noqa: N815 - the guide's name
     model: str | None = None
     thinking: Literal["off", "minimal", "low", "medium", "high"] | None = None
@@ -59,7 +61,7 @@ class Wait(Params):
     """`vers_swarm_wait`."""
 
     agentIds: Names = None  # noqa: N815 - the guide's name
-    timeoutSeconds: float = LONGEST_WAIT_S  # noqa: N815 - the guide's name
+    timeoutSeconds: float = Field(LONGEST_WAIT_S, allow_inf_nan=False)  # noqa: N815 - the guide's name
 
 
 class Collect(Params):

@@ -1,7 +1,7 @@
 """Who is in the swarm and how they are: watches and rows together, written down when they change, waited for."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.agents.watch import Watch
@@ -103,6 +103,10 @@ class Roster:
         """Wake who waits: something is different that is no agent's state."""
         with self._condition:
             self._condition.notify_all()
+
+    def brought(self, files: Mapping[AgentLabel, Mapping[str, str]]) -> None:
+        """Write down whose files came into the architect's workspace: worker -> path -> git's id of the content."""
+        self._runs.record(self.run, "collected", files={label: dict(found) for label, found in files.items()})
 
     def end(self, label: AgentLabel, state: AgentState, reason: str) -> None:
         """The agent's last state, from us: its watch, if any, has no more say."""

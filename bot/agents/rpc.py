@@ -9,6 +9,7 @@ Source of the protocol facts: `docs/rpc.md` of pi, and runs of 0.73.1, 0.87.1 an
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ READY_ID = "ready"
 """Id of the `get_state` that the wrapper itself sends first: its response means that pi listens."""
 HOST_CALL = "swarm"
 """Title of the dialogs that are tool calls to us."""
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+LONGEST_LINE_BYTES = 16 << 20
 _BLOCKING = frozenset({"select", "confirm", "input", "editor"})
 
 
@@ -65,26 +68,39 @@ def cancel(dialog: str) -> bytes:
 
 
 class LineSplitter:
-    """Bytes as they come, lines as they end. Keeps an unfinished tail of any length.
+    """Bytes as they come, lines as they end. A line beyond `LONGEST_LINE_BYTES` is not kept.
 
     Attributes:
-        consumed_bytes: length of all whole lines so far, line ends included.
+        consumed_bytes: length of all whole lines so far, line ends and dropped lines included.
+        dropped_lines: how many were too long.
     """
 
     def __init__(self) -> None:
-        self.consumed_bytes = 0
+        self.consumed_bytes = self.dropped_lines = 0
         self._tail: list[bytes] = []  # joined once per line: a line of many MB comes in many pieces
+        self._tail_bytes = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes, without their line ends."""
-        *whole, rest = chunk.split(b"\n")
-        if whole:
-            whole[0] = b"".join((*self._tail, whole[0]))
-            self._tail = []
-        if rest:
-            self._tail.append(rest)
-        self.consumed_bytes += sum(len(line) + 1 for line in whole)
+        *ends, rest = chunk.split(b"\n")
+        whole = []
+        for end in ends:
+            self._extend(end)
+            self.consumed_bytes += self._tail_bytes + 1
+            if self._tail_bytes > LONGEST_LINE_BYTES:
+                self.dropped_lines += 1
+            else:
+                whole.append(b"".join(self._tail))
+            self._tail, self._tail_bytes = [], 0
+        self._extend(rest)
         return whole
+
+    def _extend(self, piece: bytes) -> None:
+        self._tail_bytes += len(piece)
+        if self._tail_bytes > LONGEST_LINE_BYTES:
+            self._tail = []
+        elif piece:
+            self._tail.append(piece)
 
 
 # Events ------------------------------------------------------------------------------------------------------
@@ -229,9 +245,9 @@ def parse(line: bytes) -> Stamped | None:
     try:
         at_s = float(stamp)
         data = json.loads(text)
+        return Stamped(at_s, _event(data)) if isinstance(data, dict) else None
     except (ValueError, RecursionError):
         return None
-    return Stamped(at_s, _event(data)) if isinstance(data, dict) else None
 
 
 def _event(data: Mapping[str, Any]) -> Event:
@@ -275,12 +291,23 @@ _BARE: Mapping[str, Event] = {
 
 def _str(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
-    return value if isinstance(value, str) else ""
+    return _storable(value) if isinstance(value, str) else ""
 
 
 def _dict(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = data.get(name)
-    return value if isinstance(value, dict) else {}
+    return _storable(value) if isinstance(value, dict) else {}
+
+
+def _storable(value: Any) -> Any:
+    """A JSON value without what is legal in JSON but neither in UTF-8 nor in a database: lone surrogates, and NUL."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(name): _storable(each) for name, each in value.items()}
+    return value
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -316,8 +343,8 @@ def host_call(dialog: Dialog) -> HostCall | None:
         return None
     try:
         data = json.loads(dialog.text)
+        if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
+            return None
+        return HostCall(_str(data, "id"), _str(data, "tool"), _dict(data, "params"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
-        return None
-    return HostCall(_str(data, "id"), data["tool"], _dict(data, "params"))

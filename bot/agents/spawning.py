@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.agents import params
 from bot.agents.bench import Bench, Seat
+from bot.agents.calls import succeeded
 from bot.agents.machines import Machines
 from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.roster import ARCHITECT, Roster
@@ -102,7 +103,9 @@ class Spawning:
         return {*self._roster.labels(), *planned}
 
     def _spawns(self) -> list[ToolCall]:
-        return [call for call in self._fleet.calls(self._run) if call.tool in (SPAWN, POOL)]
+        """Calls that made workers or still may; one that was refused left its names free."""
+        calls = (call for call in self._fleet.calls(self._run) if call.tool in (SPAWN, POOL))
+        return [call for call in calls if call.result is None or succeeded(call)]
 
     def _check_budget(self, count: int) -> None:
         left_s = self._limits.run_deadline - self._now()

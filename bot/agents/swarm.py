@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 from bot.agents import rpc
 from bot.agents.bench import Bench
@@ -15,6 +16,7 @@ from bot.agents.gather import Gather
 from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
+from bot.agents.outside import Outside
 from bot.agents.pool import Pool
 from bot.agents.replacing import Replacing
 from bot.agents.roster import ARCHITECT, Roster
@@ -25,6 +27,7 @@ from bot.agents.vmtools import VmTools
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId
 from bot.core.texts import Texts
+from bot.core.tree import NOTHING, Start
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
@@ -60,12 +63,16 @@ class Swarm:
         limits: SwarmLimits,
         now: Callable[[], float],
         new_secret: Callable[[], str],
+        outside: Outside | None = None,
     ) -> None:
         self._run = run
         self._runs = runs
         self._fleet = fleet
         self._limits = limits
         self._now = now
+        self._outside = outside or Outside()
+        self._told: set[str] = set()
+        self._start = NOTHING
         self._stopping = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
@@ -77,7 +84,7 @@ class Swarm:
         tasking = Tasking(fleet=fleet, roster=self._roster, machines=self._machines, texts=texts)
         self._crew = Crew(
             run, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, tasking=tasking,
-            now=now, new_secret=new_secret,
+            now=now, new_secret=new_secret, start=lambda: self._start,
         )  # fmt: skip
         self._bench = Bench(self._machines, self._crew.start_pi)
         vmtools = VmTools(
@@ -88,7 +95,7 @@ class Swarm:
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
             bench=self._bench, enlist=self._crew.enlist, money_left=lambda: usage.cap_microusd - usage.committed_microusd(run), now=now,
         )  # fmt: skip
-        gather = Gather(roster=self._roster, machines=self._machines, now=now)
+        gather = Gather(roster=self._roster, machines=self._machines, now=now, start=lambda: self._start)
         pool = Pool(
             fleet=fleet, roster=self._roster, spawning=spawning, tasking=tasking, gather=gather,
             stopping=self._stopping, message_for=lambda agent: message_for(self._roster, agent),
@@ -104,6 +111,7 @@ class Swarm:
             roster=self._roster, machines=self._machines, spawning=spawning, pool=pool, vmtools=vmtools,
             replacing=self._replacing, tasking=tasking, gather=gather,
             rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
+            before_spawn=self._outside.before_spawn,
         )  # fmt: skip
         self._desk = CallDesk(
             run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._crew.daemon
@@ -128,13 +136,18 @@ class Swarm:
         if not workers:
             self._bench.fill(min(self._limits.warm_workers, self._limits.max_agents - 1))
 
-    def build(self, prompt: str) -> SwarmOutcome:
+    def build(self, prompt: str, start: Start = NOTHING) -> SwarmOutcome:
         """Start the architect on its prompt and serve the swarm until it settles. Idempotent across restarts.
+
+        Args:
+            prompt: the architect's.
+            start: what lies in every agent's workspace before it begins.
 
         Raises:
             Cancelled: the build was asked to stop.
             BotError: the architect could not be started.
         """
+        self._start = start
         self.prepare()
         try:
             self._runs.check_cancelled(self._run)
@@ -178,6 +191,19 @@ class Swarm:
         if row is None or row.vm is None:
             raise NotFound(f"agent {agent} has no machine")
         return self._machines.shell(row.vm)
+
+    def take_orders(self) -> None:
+        """There is no architect: a person says by `order` what it would. Agents of before a restart are watched again."""
+        self._roster.add(ARCHITECT, Role.ARCHITECT)
+        self._crew.resume_workers()
+
+    def order(self, order: str, tool: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Execute a swarm tool for a person, once per `order`: {"ok", "text"}, as an architect would read it."""
+        return self._desk.order(order, tool, params)
+
+    def look(self) -> None:
+        """Write down what time alone has changed in the agents' states."""
+        self._roster.refresh()
 
     def close(self) -> None:
         """Stop watching and close all lines; machines and agents live on."""
@@ -232,10 +258,21 @@ class Swarm:
             if not warmed and watch is not None and watch.progress.ready:
                 self._bench.warm()  # not before: the workers' start would slow the architect's
                 warmed = True
-            if self._now() > self._limits.run_deadline:
+            self._pass_on()
+            if self._now() > self._limits.run_deadline + self._outside.paused_s():
                 self._abort_architect()
                 return "the build did not finish within its time limit"
             self._roster.wait(_LOOK_EVERY_S if warmed else _LOOK_FOR_READY_S)
+
+    def _pass_on(self) -> None:
+        """What people say reaches the architect after its present tool call, which is why a wait ends early."""
+        for message in self._outside.messages():
+            if message.id not in self._told:
+                try:
+                    self.steer(message.text, message.id)
+                except PiGone:
+                    return  # its watch sees that, too
+                self._told.add(message.id)
 
     def _abort_architect(self) -> None:
         vm = self._roster.view(ARCHITECT).vm

@@ -53,7 +53,7 @@ class Tasking:
         if watch is None or watch.ended or view.vm is None:
             raise UserError(f"{label} takes no tasks any more: it is {told(view)}.")
         busy = view.state in (AgentState.WORKING, AgentState.STALLED)
-        spec = self._specification()
+        spec = self.specification()
         text = self._texts.render(
             "prompts/worker.md.j2", WorkerTask(label, task, "" if spec.strip() in task else spec)
         )
@@ -72,7 +72,7 @@ class Tasking:
         calls = self._fleet.calls(self._roster.run)
         return [call for call in calls if call.tool == _TASK and call.params.get("agentId") == label]
 
-    def _specification(self) -> str:
+    def specification(self) -> str:
         """The architect's SPEC.md as it is now; "" if there is none. Read as the agent: a link leads no further than it may."""
         vm = self._roster.view(ARCHITECT).vm
         if vm is None:

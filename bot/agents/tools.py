@@ -1,7 +1,7 @@
 """The swarm tools but spawning, as the bot executes them. Text in, text out; a `UserError` is what the model may mend."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +25,8 @@ RESULT_LIMIT_BYTES = 50_000
 _BAD = (AgentState.FAILED, AgentState.LOST, AgentState.STALLED)
 _STOP_LIMIT_S = 20.0
 
+BeforeSpawn = Callable[[str, Sequence[str], str, Callable[[], bool]], str]
+"""See `outside.Outside.before_spawn`."""
 Tool = Callable[[ToolCall, Heed], str]
 
 
@@ -45,6 +47,7 @@ class Tools:
         rediscover: Callable[[], list[AgentLabel]],
         now: Callable[[], float],
         stopping: threading.Event,
+        before_spawn: BeforeSpawn,
     ) -> None:
         """`rediscover` follows agents again that were lost and can be reached once more, and names them."""
         self._roster = roster
@@ -58,9 +61,10 @@ class Tools:
         self._rediscover = rediscover
         self._now = now
         self._stopping = stopping
+        self._before_spawn = before_spawn
         self._told: set[AgentLabel] = set()
         self._tools: Mapping[str, Tool] = {
-            SPAWN: lambda call, _heed: spawning.execute(call),
+            SPAWN: self._spawn,
             "vers_swarm_task": self._task,
             "vers_swarm_stop": self._stop,
             "vers_swarm_status": self._status,
@@ -69,7 +73,7 @@ class Tools:
             "vers_swarm_collect": self._collect,
             "vers_swarm_discover": self._discover,
             "vers_swarm_teardown": self._teardown,
-            POOL: pool.execute,
+            POOL: self._run_pool,
             **vmtools.tools,
         }
 
@@ -111,6 +115,27 @@ class Tools:
         )
 
     # The tools -------------------------------------------------------------------------------------
+
+    def _spawn(self, call: ToolCall, _heed: Heed) -> str:
+        self._ask_before(call)
+        return self._spawning.execute(call)
+
+    def _run_pool(self, call: ToolCall, heed: Heed) -> str:
+        self._ask_before(call)
+        return self._pool.execute(call, heed)
+
+    def _ask_before(self, call: ToolCall) -> None:
+        """
+        Raises:
+            UserError: somebody objects to these workers.
+        """
+        labels = call.params.get("_labels")
+        if labels and (
+            objection := self._before_spawn(
+                call.dialog, labels, self._tasking.specification(), self._stopping.is_set
+            )
+        ):
+            raise UserError(objection)
 
     def _task(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Task, call.params)

@@ -110,7 +110,7 @@ class Demo:
                 seen = snapshot(run, stores.runs, stores.fleet, stores.usage)
                 if self.console.is_terminal:
                     notes = [str(e.data["text"]) for e in stores.runs.events(run) if e.kind == "note"]
-                    cap = stores.usage.cap_microusd
+                    cap = stores.usage.cap_of(run)
                     live.update(build_screen(seen, now=time.time(), cap_microusd=cap, notes=notes))
                 else:
                     self._tell(seen, told)

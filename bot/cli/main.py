@@ -1,9 +1,12 @@
 """The command line: `swarm-bot …`. Every command prints sentences for people; `--json` gives scripts one object."""
 
+import contextlib
+import importlib
 import json
 import logging
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
-from bot.core.errors import BotError
+from bot.core.errors import BotError, UserError
 from bot.settings import Settings, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,13 +26,33 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except BotError as error:
-        click.echo(f"{type(error).__name__}: {error}", err=True)
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        click.echo(f"{kind}{error}", err=True)
         sys.exit(1)
     except ValidationError as error:
         for each in error.errors():
             name = ".".join(str(part) for part in each["loc"]).upper() or "settings"
             click.echo(f"{name}: {each['msg']}", err=True)
         sys.exit(1)
+
+
+class _Elsewhere(click.Group):
+    """A group whose commands stand in a module of their own, imported only when one of them is asked for."""
+
+    def __init__(self, *args: Any, module: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._module = module
+
+    def _group(self) -> click.Group:
+        found: click.Group = importlib.import_module(self._module).commands
+        return found
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._group().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        _settings()  # a wrong one is told before anything happens, and the log is set up
+        return self._group().get_command(ctx, cmd_name)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,8 +64,12 @@ def cli() -> None:
 def _settings() -> Settings:
     settings = load_settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("paramiko", "httpx", "alembic", "dbos", "waitress"):
+    for noisy in ("httpx", "httpx2", "alembic", "dbos", "waitress"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # a second try is no news
+    logging.getLogger("paramiko").setLevel(
+        logging.CRITICAL
+    )  # a refused connection is our caller's to tell, not its
     return settings
 
 
@@ -98,6 +125,20 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
 
 
 @cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Say where everything is in one JSON object.")
+@click.option("--rate", default=80.0, show_default=True, help="Tokens per second of the scripted model.")
+def dev(*, as_json: bool, rate: float) -> None:
+    """All stand-ins, web and worker on this machine, until Ctrl-C."""
+    from bot.cli.dev import develop
+    from bot.cli.doctor import require
+    from bot.cli.host import with_host_registries
+
+    settings = with_host_registries(load_settings())
+    require(settings)
+    develop(settings, rate=rate, as_json=as_json)
+
+
+@cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--event", required=True, help="Name of the event: issues, issue_comment …")
 @click.option("--url", default="http://127.0.0.1:8000/webhook", show_default=True)
@@ -121,17 +162,40 @@ def doctor(*, as_json: bool) -> None:
     sys.exit(examine(load_settings(), as_json=as_json))
 
 
-@cli.group()
-def golden() -> None:
-    """The golden image that machines are branched from."""
+@cli.group("golden", cls=_Elsewhere, module="bot.cli.golden")
+def golden_group() -> None:
+    """The golden image that machines are branched from: build, list, check, delete."""
 
 
-@golden.command("build")
-def golden_build() -> None:
-    """Build the image of the present recipe unless it exists; prints a line per step and the commit at the end."""
-    from bot.cli.serve import build_golden
+@cli.command(
+    "run",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run_goal(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """A swarm without GitHub: a goal becomes a folder of files and a preview."""
+    from bot.cli.run import command
 
-    build_golden(_settings(), click.echo)
+    _settings()
+    with command.make_context("run", list(words), parent=ctx.parent) as made:
+        command.invoke(made)
+
+
+@cli.group("vm", cls=_Elsewhere, module="bot.cli.vm")
+def vm_group() -> None:
+    """Machines by hand: list, create, branch, commit, exec, ssh, copy …"""
+
+
+@cli.group("swarm", cls=_Elsewhere, module="bot.cli.swarm")
+def swarm_group() -> None:
+    """A swarm that a person drives: spawn, task, status, read, wait, collect, teardown."""
+
+
+@cli.group("vers", cls=_Elsewhere, module="bot.cli.probe")
+def vers_group() -> None:
+    """The Vers that is configured: `probe` finds out what its documents leave open."""
 
 
 @cli.group()
@@ -168,24 +232,32 @@ def local_model(port: int, rate: float, ttft: float) -> None:
 
 @local.command("github")
 @click.option("--port", default=0)
-@click.option("--state", type=click.Path(path_type=Path), required=True, help="Folder for its repositories.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Folder for its repositories; without it, nothing stays."
+)
 @click.option("--webhook-url", default=None, help="Where the App's webhooks go.")
-def local_github(port: int, state: Path, webhook_url: str | None) -> None:
+@click.option("--json", "_as_json", is_flag=True, help="As it always does: one JSON object when it is ready.")
+def local_github(port: int, state: Path | None, webhook_url: str | None, *, _as_json: bool) -> None:
     """GitHub's REST API over real git repositories."""
     from bot.local.github.server import start
 
-    def begin() -> tuple[dict[str, Any], Callable[[], None]]:
-        running = start(state, port=port, webhook_url=webhook_url)
+    def begin(folder: Path) -> tuple[dict[str, Any], Callable[[], None]]:
+        running = start(folder, port=port, webhook_url=webhook_url)
         names = ("base_url", "web_url", "app_id", "private_key_file", "webhook_secret", "users")
         return {name: _plain(getattr(running, name)) for name in names}, running.stop
 
-    _stand_in(begin)
+    kept = contextlib.nullcontext(str(state)) if state else tempfile.TemporaryDirectory()
+    with kept as folder:
+        _stand_in(lambda: begin(Path(folder)))
 
 
 @local.command("vers")
-@click.option("--port", default=0)
-def local_vers(port: int) -> None:
-    """Vers' REST API and TLS front over isolated machines."""
+@click.option("--port", default=0, help="Port of the REST API; 0 takes a free one.")
+@click.option(
+    "--json", "_as_json", is_flag=True, help="Nothing changes: the one line that it prints is JSON."
+)
+def local_vers(port: int, *, _as_json: bool) -> None:
+    """Vers' REST API and TLS front over isolated machines; commands with --local find it."""
     from bot.local.vers.server import serve
 
     serve(port, load_settings().swarm_cache)

@@ -1,4 +1,4 @@
-"""The long-running commands: the web process, the worker, and the build of a golden image."""
+"""The long-running commands: the web process and the worker."""
 
 import json
 import logging
@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -14,20 +13,27 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  #
 
 from bot.agents.lines import Lines
 from bot.cli import wiring
+from bot.cli.identity import configured
 from bot.core.errors import BotError
 from bot.core.models import RunId
-from bot.core.policy import Permission
 from bot.gateway.server import Gateway
 from bot.pipeline.build import build
+from bot.pipeline.desk import Desk
 from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
 from bot.pipeline.intake import Intake
+from bot.pipeline.lifecycle import Lifecycle
 from bot.pipeline.previews import Previews
+from bot.pipeline.sweep import MissedWebhooks, run_every
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 60.0
+MISSED_EVERY_S = 600.0
+CONFIGURED_EVERY_S = 2.0
 DRAIN_LIMIT_S = 10.0
+EVENT_PATIENCE_S = 600.0
+"""A label or a stop waits ten minutes for GitHub."""
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -69,18 +75,6 @@ def started_gateway(settings: Settings, kept: wiring.Stores) -> tuple[Gateway, L
     return gateway, Lines(llm=gateway.llm_dial, registry=gateway.registry_dial)
 
 
-def build_golden(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Find or build the golden image; the last line told is its commit."""
-    kept = wiring.stores(settings)
-    vers = wiring.provider(settings)
-    gateway, lines = started_gateway(settings, kept)
-    try:
-        images = wiring.golden_images(settings, kept, vers, wiring.connector(settings, vers), lines)
-        tell(f"golden image {images.ensure(tell)}")
-    finally:
-        gateway.close()
-
-
 def serve_worker(settings: Settings) -> None:
     """Run builds until SIGTERM; what runs then is taken up by the next worker."""
     stop = threading.Event()
@@ -88,46 +82,64 @@ def serve_worker(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     with only_worker(settings.database_url):
         kept = wiring.stores(settings)
+        settings = _configured(settings, kept, stop)
         jobs = Jobs(settings.database_url)
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)
         previews = Previews(rooms)
+        desk = Desk(rooms)
         intake = Intake(
-            runs=kept.runs,
-            usage=kept.usage,
-            jobs=jobs,
-            github=rooms.github,
-            texts=rooms.texts,
+            rooms,
+            desk,
             trigger_label=settings.trigger_label,
-            least=Permission(settings.writer_role),
-            status_page=rooms.status_page,
-            end_preview=previews.end_of_pull_request,
+            lifecycle=Lifecycle(rooms, previews, settings.trigger_label),
+            outdate_preview=previews.outdate,
         )
         steps = Steps()
         engine = Engine(settings.database_url, concurrent_builds=settings.concurrent_builds)
         engine.launch(
             handle_event=lambda delivery: _handle(steps, intake, delivery),
             build=lambda run: build(rooms, steps, RunId(run)),
-            end_preview=lambda run: steps.run(
-                "end_preview", lambda: previews.end(RunId(run), "its time was up")
-            ),
+            end_preview=lambda run: steps.run("end_preview", lambda: previews.expire(RunId(run))),
+            show_again=lambda order: _show_again(steps, desk, order),
         )
-        sweeper = wiring.reaper(settings, kept, wiring.provider(settings))
-        threading.Thread(
-            target=sweeper.run_forever, args=(stop, SWEEP_EVERY_S), name="reaper", daemon=True
-        ).start()
+        leftovers = wiring.reaper(settings, kept, wiring.provider(settings))
+        run_every(stop, SWEEP_EVERY_S, "the sweep for leftovers", leftovers.sweep)
+        run_every(stop, SWEEP_EVERY_S, "the sweep for old previews", previews.end_expired)
+        missed = MissedWebhooks(rooms.github, kept.runs)
+        run_every(stop, MISSED_EVERY_S, "the sweep for missed webhooks", missed.sweep)
         click.echo(json.dumps({"ready": True, "pid": os.getpid()}))
         sys.stdout.flush()
         stop.wait()
         _drain(engine, gateway)
 
 
+def _configured(settings: Settings, kept: wiring.Stores, stop: threading.Event) -> Settings:
+    """The settings with the App's identity: waits for set-up, if it has not been made."""
+    said = False
+    while not (found := configured(settings, kept.credentials)).github_app_id and not stop.is_set():
+        if not said:
+            log.warning(
+                "there is no GitHub App yet: open %s/setup, or set GITHUB_APP_ID", settings.public_url
+            )
+            said = True
+        stop.wait(CONFIGURED_EVERY_S)
+    return found
+
+
 def _handle(steps: Steps, intake: Intake, delivery: str) -> None:
     try:
-        steps.run("handle_event", lambda: intake.handle(delivery))
+        steps.run("handle_event", lambda: intake.handle(delivery), patience_s=EVENT_PATIENCE_S)
     except BotError as error:
         log.error("delivery %s: %s", delivery, error)
-        intake.runs.note_outcome(delivery, f"failed: {error}")
+        intake.rooms.runs.note_outcome(delivery, f"failed: {error}")
+
+
+def _show_again(steps: Steps, desk: Desk, order: str) -> None:
+    try:
+        steps.run("show_again", lambda: desk.show_again(order))
+    except BotError as error:
+        log.error("preview %s: %s", order, error)
 
 
 def _drain(engine: Engine, gateway: Gateway) -> None:

@@ -20,12 +20,19 @@ _STYLE = {
 }
 
 
-def build_screen(seen: Snapshot, *, now: float, cap_microusd: int, notes: list[str]) -> RenderableType:
+def build_screen(
+    seen: Snapshot,
+    *,
+    now: float,
+    cap_microusd: int,
+    notes: list[str],
+    labels: Mapping[Phase, str] = words.PHASES,
+) -> RenderableType:
     """Phases, a row per agent, money and time."""
     phases = Table.grid(padding=(0, 2))
     for line in phase_lines(seen, now):
         style = _STYLE[line.progress]
-        phases.add_row(line.mark, Text(line.label, style=style), Text(line.seconds, style=style))
+        phases.add_row(line.mark, Text(labels[line.phase], style=style), Text(line.seconds, style=style))
     agents = Table(box=None, padding=(0, 2), header_style="dim")
     for column in ("agent", "state", "doing", "tokens", "cost"):
         agents.add_column(column, justify="right" if column in ("tokens", "cost") else "left", no_wrap=True)
@@ -40,9 +47,9 @@ def build_screen(seen: Snapshot, *, now: float, cap_microusd: int, notes: list[s
     return Panel(Group(*parts), title=title, subtitle=money, border_style="cyan", padding=(1, 2))
 
 
-def phase_line(phase: Phase, at_s: float) -> str:
+def phase_line(phase: Phase, at_s: float, labels: Mapping[Phase, str] = words.PHASES) -> str:
     """One line per phase, for output that is no terminal."""
-    return f"{at_s:6.1f} s  {words.PHASES[phase]}"
+    return f"{at_s:6.1f} s  {labels[phase]}"
 
 
 def summary(console: Console, report: Mapping[str, Any]) -> None:

@@ -5,34 +5,46 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from flask import Flask
 
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
+from bot.cli import identity
 from bot.core.errors import UserError
-from bot.core.models import BuildRequest, CommitId, RunId, VmId
+from bot.core.models import CommitId, RunId, VmId
+from bot.core.plan import Allowed, Plan
+from bot.core.policy import Permission
 from bot.core.texts import Texts, default_loader
 from bot.gateway.server import Gateway
 from bot.github.app import GitHubApp
 from bot.pipeline import engine
-from bot.pipeline.brief import BriefReader, BriefResult
+from bot.pipeline.brief import BriefReader
 from bot.pipeline.engine import Jobs
+from bot.pipeline.journal.credentials import Credentials
 from bot.pipeline.journal.database import Database, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate as migrate_journal
+from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.pipeline.reaper import Reaper
 from bot.pipeline.rooms import Limits, Rooms
 from bot.settings import Settings, load_settings
+from bot.vms import profile
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import LocalAddresses, VersProvider
 from bot.web.app import create_app
+from bot.web.pages import site_of
+from bot.web.setup import SetUp
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +55,13 @@ def templates() -> Path:
     """The folder of templates: beside `bot` in a checkout, inside it in an installed wheel."""
     beside = ROOT / "templates"
     return beside if beside.is_dir() else ROOT / "bot" / "_templates"
+
+
+def manifest() -> dict[str, Any]:
+    """app.yml, from the same places."""
+    beside = ROOT / "app.yml"
+    file = beside if beside.is_file() else ROOT / "bot" / "_app.yml"
+    return dict(yaml.safe_load(file.read_text()))
 
 
 def texts() -> Texts:
@@ -64,6 +83,8 @@ class Stores:
     fleet: Fleet
     usage: Usage
     results: Results
+    orders: Orders
+    credentials: Credentials
 
 
 def stores(settings: Settings) -> Stores:
@@ -76,6 +97,8 @@ def stores(settings: Settings) -> Stores:
         Fleet(database, time.time),
         Usage(database, time.time, cap),
         Results(database),
+        Orders(database, time.time),
+        Credentials(database, time.time),
     )
 
 
@@ -95,6 +118,7 @@ def provider(settings: Settings) -> VersProvider:
         api_key=_needed(settings.vers_api_key.get_secret_value(), "VERS_API_KEY"),
         vm_domain=settings.vers_vm_domain,
         address=address,
+        profile=profile.stored(settings.swarm_cache, settings.vers_url),
     )
 
 
@@ -155,8 +179,25 @@ def golden_images(
     )
 
 
-def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
-    """Everything that a build touches."""
+def rooms(
+    settings: Settings,
+    kept: Stores,
+    lines: Lines,
+    jobs: Jobs,
+    *,
+    github: GitHubApp | None = None,
+    label: str = "",
+) -> Rooms:
+    """Everything that a build touches.
+
+    Args:
+        settings: the operator's.
+        kept: the journal.
+        lines: what machines reach.
+        jobs: the queues.
+        github: the App of the settings without it.
+        label: the deployment label of the build's machines; the settings' deployment without it.
+    """
     vers = provider(settings)
     connect = connector(settings, vers)
     words = texts()
@@ -168,15 +209,12 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         texts=words,
     )
 
-    def read_issue(run: RunId, request: BuildRequest) -> BriefResult:
-        return reader.read(run, request)
-
-    def make_swarm(run: RunId, golden: CommitId, deadline: float) -> Swarm:
+    def make_swarm(run: RunId, golden: CommitId, deadline: float, plan: Plan, outside: Outside) -> Swarm:
         limits = SwarmLimits(
-            deployment=settings.deployment,
-            model=settings.agent_model,
-            max_agents=settings.max_agents,
-            warm_workers=settings.warm_workers,
+            deployment=label or settings.deployment,
+            model=plan.model,
+            max_agents=plan.max_workers + 1,
+            warm_workers=plan.warm_workers,
             run_deadline=deadline,
             stall_s=settings.stall_seconds,
             thinking=settings.agent_thinking,
@@ -194,6 +232,7 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
             limits=limits,
             now=time.time,
             new_secret=new_secret,
+            outside=outside,
         )
 
     preview = templates() / "vm" / "preview"
@@ -202,25 +241,36 @@ def rooms(settings: Settings, kept: Stores, lines: Lines, jobs: Jobs) -> Rooms:
         fleet=kept.fleet,
         usage=kept.usage,
         results=kept.results,
+        orders=kept.orders,
         jobs=jobs,
         provider=vers,
         connect=connect,
         lines=lines,
-        github=github_app(settings),
+        github=github or github_app(settings),
         golden=golden_images(settings, kept, vers, connect, lines),
         texts=words,
         preview_tools=PreviewTools((preview / "app.py").read_text(), (preview / "bridge.js").read_text()),
         limits=Limits(
             run_minutes=settings.run_minutes,
             start_seconds=settings.start_seconds,
-            preview_hours=settings.preview_hours,
-            agent_model=settings.agent_model,
+            approval_hours=settings.approval_hours,
         ),
-        deployment=settings.deployment,
-        read_issue=read_issue,
+        deployment=label or settings.deployment,
+        allowed=Allowed(
+            model=settings.agent_model,
+            models=settings.allowed_models,
+            max_workers=max(1, settings.max_agents - 1),
+            warm_workers=settings.warm_workers,
+            budget_microusd=kept.usage.cap_microusd,
+            approval=settings.spec_approval,
+            preview_s=settings.preview_hours * 3600,
+        ),
+        least=Permission(settings.writer_role),
+        read_issue=reader.read,
         make_swarm=make_swarm,
         status_page=status_page(settings),
         now=time.time,
+        pace=Pace(time.time),
     )
 
 
@@ -249,7 +299,7 @@ def web_app() -> Flask:
     settings = load_settings()
     kept = stores(settings)
     return create_app(
-        webhook_secret=settings.github_webhook_secret.get_secret_value(),
+        identity=lambda: identity.identity(settings, kept.credentials),
         runs=kept.runs,
         fleet=kept.fleet,
         usage=kept.usage,
@@ -257,9 +307,19 @@ def web_app() -> Flask:
         texts=texts(),
         static_folder=templates() / "web" / "static",
         trigger_label=settings.trigger_label,
-        app_id=settings.github_app_id,
         github_url=settings.github_url,
         now=time.time,
+        set_up=SetUp(
+            vault=lambda: identity.vault(settings, kept.credentials),
+            configured=lambda: bool(identity.identity(settings, kept.credentials).app_id),
+            exchange=lambda code: identity.exchange(settings, code),
+            texts=texts(),
+            manifest=manifest(),
+            public_url=settings.public_url.rstrip("/"),
+            site=site_of(settings.github_url),
+            admin_token=settings.admin_token.get_secret_value(),
+            store=settings.store_credentials,
+        ),
     )
 
 

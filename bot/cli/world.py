@@ -143,7 +143,7 @@ class Person:
             timeout=30.0,
         )
 
-    def call(self, method: str, path: str, **body: Any) -> Any:
+    def call(self, method: str, path: str, /, **body: Any) -> Any:
         """A request; its JSON answer.
 
         Raises:

@@ -9,17 +9,28 @@ import io
 import struct
 import tarfile
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from bot.core.errors import Permanent, TranslationTable, UserError, translate
 from bot.core.models import AppKind, Artifact, LeftOut
 from bot.core.paths import EXCLUDED, Verdict, judge, shown
+from bot.core.procfile import procfile
 from bot.core.secrets import secret_in
+from bot.core.tree import NOTES_FOLDER, Listing, blob_sha, outside
 
 SPEC_FILE = "SPEC.md"
 PROCFILE = "Procfile"
 EXECUTABLE, PLAIN = 0o100755, 0o100644
+MORE = "…"
+"""Stands in place of a path for rows that are not shown."""
+MAX_NOTES, MAX_NOTE_BYTES = 10, 64 << 10
+
+LONGEST_HEADER_BYTES = 64 << 10
+"""Of one extension header. GNU tar writes long names into them, and paths of Linux have at most 4 KiB."""
+
+_PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 TAR_ERRORS: TranslationTable = {
     tarfile.TarError: Permanent,
@@ -36,7 +47,7 @@ TAR_ERRORS: TranslationTable = {
 class Limits:
     """What a pull request may carry, and how many rows are shown of what it does not."""
 
-    max_files: int = 2000
+    max_files: int = 2500
     max_file_bytes: int = 1 << 20
     max_total_bytes: int = 20 << 20
     max_rows: int = 200
@@ -48,6 +59,8 @@ class Inspection:
 
     files: tuple[Artifact, ...]
     left_out: tuple[LeftOut, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Path -> text of what lies in `tree.NOTES_FOLDER`: for us, not for the pull request."""
 
 
 def exclude_patterns() -> tuple[str, ...]:
@@ -55,31 +68,43 @@ def exclude_patterns() -> tuple[str, ...]:
     return tuple(sorted({".git", *EXCLUDED}))
 
 
-def inspect(tar: bytes, *, limits: Limits = Limits()) -> Inspection:
-    """Judge every member of an uncompressed tar of a workspace.
+def inspect(
+    tar: bytes, *, limits: Limits = Limits(), base: Listing | None = None, target: str = ""
+) -> Inspection:
+    """Judge every member of an uncompressed tar of a workspace that is not, as it is, in `base`.
 
     Files near the root come first when a limit is reached; of two names that differ only in case, the first in that
     order stays.
+
+    Args:
+        tar: the workspace.
+        limits: for what is new or changed.
+        base: what the workspace started from.
+        target: a folder; what is changed elsewhere is left out. The specification moves into it.
 
     Raises:
         Permanent: the tar is damaged or cut short.
     """
     with translate(TAR_ERRORS, "the workspace could not be read"):
-        judging = _Judging(limits)
-        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8") as archive:
+        judging = _Judging(limits, base or {}, target)
+        with tarfile.open(
+            fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8", tarinfo=_bounded_headers()
+        ) as archive:
             members = sorted(_members(archive, tar), key=lambda found: (found[0].count("/"), found[0]))
             for path, member in members:
                 judging.consider(path, member, archive)
     return judging.inspection()
 
 
-def require(files: Sequence[Artifact], kind: AppKind) -> None:
-    """Check that what every result must have is there.
+def require(files: Sequence[Artifact], kind: AppKind, target: str = "") -> None:
+    """Check that what every result must have is there; with a target folder, there or at the root.
 
     Raises:
         UserError: the specification is missing, or a web app does not say how it is started.
     """
+    home = f"{target}/" if target else ""
     found = {file.path: file for file in files}
+    found |= {file.path.removeprefix(home): file for file in files if home and file.path.startswith(home)}
     if SPEC_FILE not in found:
         raise UserError(f"The agents left no {SPEC_FILE}, so there is nothing to review their work against.")
     if kind is AppKind.WEB and not _processes(found.get(PROCFILE)):
@@ -88,9 +113,33 @@ def require(files: Sequence[Artifact], kind: AppKind) -> None:
         )
 
 
-def _processes(procfile: Artifact | None) -> list[str]:
-    lines = procfile.content.decode("utf-8", "replace").splitlines() if procfile else []
-    return [line for line in lines if all(part.strip() for part in line.partition(":"))]
+def _processes(file: Artifact | None) -> dict[str, str]:
+    return procfile(file.content.decode("utf-8", "replace")) if file else {}
+
+
+def _bounded_headers() -> type[tarfile.TarInfo]:
+    """Headers of one archive, each looked at before `tarfile` reads what it announces.
+
+    Reading a forged pax header takes time by the square of its length (CVE-2024-6232), so all of an archive together
+    may take what one of the greatest length does: a few seconds. GNU tar, which packs workspaces, writes none.
+    """
+    spent = 0
+
+    class Header(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            nonlocal spent
+            header = super().frombuf(buf, encoding, errors)
+            extends = header.type in (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+            if header.type in _PAX:
+                spent += header.size**2
+            if (extends and header.size > LONGEST_HEADER_BYTES) or spent > LONGEST_HEADER_BYTES**2:
+                raise tarfile.ReadError(
+                    f"its extension headers are longer than {LONGEST_HEADER_BYTES:,} bytes"
+                )
+            return header
+
+    return Header
 
 
 def _members(archive: tarfile.TarFile, tar: bytes) -> Iterator[tuple[str, tarfile.TarInfo]]:
@@ -107,11 +156,20 @@ def _members(archive: tarfile.TarFile, tar: bytes) -> Iterator[tuple[str, tarfil
         raise tarfile.ReadError("cut short")
 
 
+def _content(member: tarfile.TarInfo, archive: tarfile.TarFile) -> bytes:
+    source = archive.extractfile(member)
+    return source.read() if source else b""
+
+
 class _Judging:
     """The state of one inspection: what was taken, and what was not."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, base: Listing, target: str) -> None:
         self._limits = limits
+        self._base = base
+        self._target = target
+        self._base_folded = {_folded(path): path for path in base}
+        self._notes: dict[str, str] = {}
         self._files: dict[str, Artifact] = {}
         self._rows: dict[str, str] = {}
         self._folded: set[str] = set()
@@ -119,10 +177,13 @@ class _Judging:
         self._total_bytes = 0
 
     def consider(self, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
-        verdict = judge(path) or self._of_member(path, member)
+        if self._is_note(path, member, archive) or self._is_unchanged(path, member, archive):
+            return
+        if self._target and path == SPEC_FILE:
+            path = f"{self._target}/{path}"
+        verdict = judge(path) or self._of_place(path) or self._of_member(path, member)
         if verdict is None:
-            source = archive.extractfile(member)
-            content = source.read() if source else b""
+            content = _content(member, archive)
             verdict = self._of_content(path, content)
             if verdict is None:
                 self._take(path, content, executable=bool(member.mode & 0o100))
@@ -133,8 +194,29 @@ class _Judging:
         rows = [LeftOut(path, reason) for path, reason in sorted(self._rows.items())]
         more = len(rows) - self._limits.max_rows
         if more > 0:
-            rows[self._limits.max_rows :] = [LeftOut("…", f"{more:,} more")]
-        return Inspection(tuple(file for _, file in sorted(self._files.items())), tuple(rows))
+            rows[self._limits.max_rows :] = [LeftOut(MORE, f"{more:,} more")]
+        return Inspection(
+            tuple(file for _, file in sorted(self._files.items())), tuple(rows), dict(self._notes)
+        )
+
+    def _is_note(self, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> bool:
+        if not path.startswith(f"{NOTES_FOLDER}/"):
+            return False
+        if member.isreg() and member.size <= MAX_NOTE_BYTES and len(self._notes) < MAX_NOTES:
+            self._notes[path] = _content(member, archive).decode("utf-8", "replace")
+        return True
+
+    def _is_unchanged(self, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> bool:
+        there = self._base.get(path)
+        if there is None or not member.isreg() or member.size != there.size_bytes:
+            return False
+        same_mode = there.mode == (EXECUTABLE if member.mode & 0o100 else PLAIN)
+        return same_mode and blob_sha(_content(member, archive)) == there.sha
+
+    def _of_place(self, path: str) -> Verdict | None:
+        if outside(path, self._target):
+            return Verdict(path, f"outside of {self._target}/, the folder that builds are kept in")
+        return None
 
     def _of_member(self, path: str, member: tarfile.TarInfo) -> Verdict | None:
         if member.issym() or member.islnk():
@@ -153,7 +235,8 @@ class _Judging:
         folded = _folded(path)
         if path in self._files:
             return Verdict(path, "a second file of the same name")
-        if folded in self._folded or _folders(folded) & self._folded:
+        in_base = path if path in self._base else self._base_folded.get(folded, path)
+        if folded in self._folded or _folders(folded) & self._folded or in_base != path:
             return Verdict(
                 path, "differs from another name only in upper and lower case, or is a file and a folder"
             )

@@ -3,6 +3,7 @@
     BotError
       UserError        the person who asked: shown to them exactly as written
         Declined       the same, and a maintainer may insist
+        Unclear        the same, with an answer
       Transient        the engine: try again, after `retry_after_s` when the other side said so
       Permanent        the operator: this run fails, the message says what to look at
         NotFound, Conflict, Forbidden
@@ -26,6 +27,10 @@ class UserError(BotError):
 
 class Declined(UserError):
     """The issue does not suit a swarm; the message says why, and a maintainer may insist."""
+
+
+class Unclear(UserError):
+    """The issue leaves questions open, which were asked."""
 
 
 class Transient(BotError):

@@ -10,10 +10,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, StrictBool, StrictInt, TypeAdapter, ValidationError
+from pydantic import Discriminator, TypeAdapter, ValidationError
 
+from bot.core import installations
 from bot.core.errors import UserError
+from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
+from bot.core.payloads import (
+    Button,
+    Comment,
+    Frame,
+    IssueLabel,
+    IssueOnly,
+    PullRequestOnly,
+    ReviewComment,
+    Sender,
+)
+
+REBUILD_BUTTON = "rebuild"
+"""Identifier of the button under a check run of ours."""
 
 
 class EventKind(StrEnum):
@@ -23,15 +38,10 @@ class EventKind(StrEnum):
     ISSUE_UNLABELED = "issue_unlabeled"
     ISSUE_CLOSED = "issue_closed"
     COMMENT_CREATED = "comment_created"
+    REVIEW_COMMENT_CREATED = "review_comment_created"
+    REBUILD_REQUESTED = "rebuild_requested"
     PULL_REQUEST_CLOSED = "pull_request_closed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Who did it. `type` is GitHub's: "User", "Organization" …; events by a "Bot" never become values."""
-
-    login: str
-    type: str
+    PULL_REQUEST_PUSHED = "pull_request_pushed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,30 @@ class CommentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewCommentCreated:
+    """Someone wrote a comment on a line of a pull request."""
+
+    repo: Repo
+    pull_request: int
+    path: str
+    line: int
+    """The last line that it is about, as it is after the change; 0 for a comment on the whole file."""
+    comment: str
+    sender: Sender
+    kind: Literal[EventKind.REVIEW_COMMENT_CREATED] = EventKind.REVIEW_COMMENT_CREATED
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildRequested:
+    """Someone pressed the button "Rebuild" of a check run of ours."""
+
+    repo: Repo
+    head_branch: str
+    sender: Sender
+    kind: Literal[EventKind.REBUILD_REQUESTED] = EventKind.REBUILD_REQUESTED
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequestClosed:
     """A pull request was closed, merged or not."""
 
@@ -96,9 +130,39 @@ class PullRequestClosed:
     kind: Literal[EventKind.PULL_REQUEST_CLOSED] = EventKind.PULL_REQUEST_CLOSED
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequestPushed:
+    """Someone moved the head of a pull request to another commit."""
+
+    repo: Repo
+    pull_request: int
+    head_branch: str
+    head_sha: str
+    sender: Sender
+    kind: Literal[EventKind.PULL_REQUEST_PUSHED] = EventKind.PULL_REQUEST_PUSHED
+
+
 Event = Annotated[
-    IssueLabeled | IssueUnlabeled | IssueClosed | CommentCreated | PullRequestClosed, Discriminator("kind")
+    IssueLabeled
+    | IssueUnlabeled
+    | IssueClosed
+    | CommentCreated
+    | ReviewCommentCreated
+    | RebuildRequested
+    | PullRequestClosed
+    | PullRequestPushed
+    | RepositoriesAdded
+    | RepositoriesGone
+    | InstallationGone,
+    Discriminator("kind"),
 ]
+
+
+def partition(event: Event) -> str:
+    """Deliveries of one partition are handled one after the other: those of a repository, or of an installation."""
+    if isinstance(event, InstallationEvent):
+        return f"installation-{event.installation_id}"
+    return event.repo.full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +199,16 @@ def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
     action = body.get("action")
     name = f"{event}.{action}" if isinstance(action, str) else event
     read = _READERS.get(name)
-    if read is None:
-        return Ignored(f"{name} is not ours")
     try:
-        frame = _Frame.model_validate(body)
+        if (about := installations.read(name, body)) is not None:
+            return (
+                about
+                if about.installation_id and about.subjects
+                else Ignored(f"{name} names nothing of ours")
+            )
+        if read is None:
+            return Ignored(f"{name} is not ours")
+        frame = Frame.model_validate(body)
         if frame.sender.type == "Bot":
             return Ignored("sent by a bot")
         if frame.installation is None:
@@ -163,106 +233,27 @@ def _object(payload: bytes) -> Mapping[str, Any]:
 # What is read of GitHub's payloads --------------------------------------------------------------------
 
 
-class _User(BaseModel):
-    login: str
-    type: str = "User"
-
-
-class _Repository(BaseModel):
-    full_name: str
-    id: StrictInt
-
-
-class _Numbered(BaseModel):
-    id: StrictInt
-
-
-class _Frame(BaseModel):
-    """What all payloads of repository events have in common."""
-
-    sender: _User
-    repository: _Repository
-    installation: _Numbered | None = None
-
-    @property
-    def repo(self) -> Repo:
-        installation = self.installation.id if self.installation else 0
-        return Repo(self.repository.full_name, self.repository.id, installation)
-
-    @property
-    def by(self) -> Sender:
-        return Sender(self.sender.login, self.sender.type)
-
-
-class _Issue(BaseModel):
-    number: StrictInt
-    title: str
-    body: str | None = None
-    pull_request: dict[str, Any] | None = None
-
-
-class _Label(BaseModel):
-    name: str
-
-
-class _IssueLabel(BaseModel):
-    issue: _Issue
-    label: _Label | None = None  # absent when the label itself was deleted from the repository
-
-
-class _IssueOnly(BaseModel):
-    issue: _Issue
-
-
-class _CommentBody(BaseModel):
-    id: StrictInt
-    body: str | None = None
-    performed_via_github_app: _Numbered | None = None
-
-
-class _Comment(BaseModel):
-    issue: _Issue
-    comment: _CommentBody
-
-
-class _Head(BaseModel):
-    ref: str
-
-
-class _PullRequest(BaseModel):
-    number: StrictInt
-    merged: StrictBool | None = None
-    head: _Head
-
-
-class _PullRequestOnly(BaseModel):
-    pull_request: _PullRequest
-
-
-# Readers ----------------------------------------------------------------------------------------------
-
-
-def _labeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _IssueLabel.model_validate(body)
+def _labeled(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = IssueLabel.model_validate(body)
     if seen.label is None:
         return Ignored("the event names no label")
     issue = seen.issue
     return IssueLabeled(frame.repo, issue.number, issue.title, issue.body or "", seen.label.name, frame.by)
 
 
-def _unlabeled(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _IssueLabel.model_validate(body)
+def _unlabeled(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = IssueLabel.model_validate(body)
     if seen.label is None:
         return Ignored("the event names no label")
     return IssueUnlabeled(frame.repo, seen.issue.number, seen.label.name, frame.by)
 
 
-def _closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    return IssueClosed(frame.repo, _IssueOnly.model_validate(body).issue.number, frame.by)
+def _closed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    return IssueClosed(frame.repo, IssueOnly.model_validate(body).issue.number, frame.by)
 
 
-def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
-    seen = _Comment.model_validate(body)
+def _commented(frame: Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = Comment.model_validate(body)
     through = seen.comment.performed_via_github_app
     if through is not None and str(through.id) == app_id:
         return Ignored("written through this App")
@@ -279,15 +270,42 @@ def _commented(frame: _Frame, body: Mapping[str, Any], app_id: str) -> Event | I
     )
 
 
-def _pull_request_closed(frame: _Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
-    seen = _PullRequestOnly.model_validate(body).pull_request
+def _reviewed(frame: Frame, body: Mapping[str, Any], app_id: str) -> Event | Ignored:
+    seen = ReviewComment.model_validate(body)
+    comment = seen.comment
+    if comment.performed_via_github_app is not None and str(comment.performed_via_github_app.id) == app_id:
+        return Ignored("written through this App")
+    line = comment.line or comment.original_line or 0
+    number = seen.pull_request.number
+    return ReviewCommentCreated(frame.repo, number, comment.path, line, comment.body or "", frame.by)
+
+
+def _button_pressed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    # GitHub sends a click to the App that made the check run, and to no other.
+    seen = Button.model_validate(body)
+    pressed = seen.requested_action.identifier if seen.requested_action else ""
+    if pressed != REBUILD_BUTTON:
+        return Ignored(f"the button {pressed} is not ours")
+    return RebuildRequested(frame.repo, seen.check_run.check_suite.head_branch or "", frame.by)
+
+
+def _pull_request_closed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = PullRequestOnly.model_validate(body).pull_request
     return PullRequestClosed(frame.repo, seen.number, bool(seen.merged), seen.head.ref, frame.by)
 
 
-_READERS: Mapping[str, Callable[[_Frame, Mapping[str, Any], str], Event | Ignored]] = {
+def _pull_request_pushed(frame: Frame, body: Mapping[str, Any], _app_id: str) -> Event | Ignored:
+    seen = PullRequestOnly.model_validate(body).pull_request
+    return PullRequestPushed(frame.repo, seen.number, seen.head.ref, seen.head.sha, frame.by)
+
+
+_READERS: Mapping[str, Callable[[Frame, Mapping[str, Any], str], Event | Ignored]] = {
     "issues.labeled": _labeled,
     "issues.unlabeled": _unlabeled,
     "issues.closed": _closed,
     "issue_comment.created": _commented,
+    "pull_request_review_comment.created": _reviewed,
+    "check_run.requested_action": _button_pressed,
     "pull_request.closed": _pull_request_closed,
+    "pull_request.synchronize": _pull_request_pushed,
 }

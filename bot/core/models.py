@@ -1,5 +1,6 @@
 """The nouns of the product. All frozen and JSON-safe (`core.codec`), because the journal stores them between steps."""
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -47,7 +48,7 @@ class AgentState(StrEnum):
 
 
 class RunState(StrEnum):
-    """Where a build is; the last four are terminal."""
+    """Where a build is; the last five are terminal."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -55,6 +56,8 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     DECLINED = "declined"
+    WAITING = "waiting"
+    """The issue left questions open: nothing runs, and an answer starts another build."""
 
     @property
     def ended(self) -> bool:
@@ -92,6 +95,26 @@ class Repo:
         return self.full_name.partition("/")[2]
 
 
+class OrderKind(StrEnum):
+    """What a person may tell a build that runs."""
+
+    FINISH = "finish"
+    """Wrap up with what there is."""
+    APPROVE = "approve"
+    REVISE = "revise"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person wrote after `/swarm build` as `name=value`; what is zero or empty was not written."""
+
+    workers: int = 0
+    """How many workers at most, and branched ahead."""
+    model: str = ""
+    start: str = ""
+    """`from=`: which work of the build before is kept: "spec", "worker:NAME" (all but that worker's) or "integrate"."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
     """What a person asked for: the issue as it stood in the signed payload that triggered the build."""
@@ -109,6 +132,14 @@ class BuildRequest:
     """Build even if the brief says that the issue does not suit a swarm (`/swarm build`)."""
     feedback: str = ""
     """What the person wrote after the command, if anything."""
+    requested_by_id: int = 0
+    """The sender's numeric id, for the commit's co-author; 0 if it is not known."""
+    options: Options = field(default_factory=Options)
+
+    @property
+    def text_sha256(self) -> str:
+        """Of title and text as they are built: whoever wants to can tell that nothing else was."""
+        return hashlib.sha256(f"{self.title}\n\n{self.body}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +168,8 @@ class Brief:
     reason: str
     check: str = ""
     """For kind "none": the shell command whose exit status and output are the evidence."""
+    questions: tuple[str, ...] = ()
+    """What has to be known before it can be built; at most three, none for an issue that is clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +234,17 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTests:
+    """The result's own tests, run on the clean machine before anything was started."""
+
+    command: str
+    exit_status: int
+    output: str = ""
+    """Last lines."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What happened when the collected files were started once more on a clean machine."""
 
@@ -224,6 +268,13 @@ class Evidence:
     """RFC 3339."""
     install_seconds: float = 0.0
     start_seconds: float = 0.0
+    tests: OwnTests | None = None
+    """None if the files have no tests that we know how to run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it works and no test says otherwise."""
+        return self.ok and (self.tests is None or self.tests.exit_status == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +287,4 @@ class Published:
     pull_request_url: str
     draft: bool
     deployment_id: int | None = None
+    check_id: int | None = None

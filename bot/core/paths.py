@@ -14,13 +14,28 @@ EXCLUDED = frozenset(
 """Folders of dependencies and caches: made again wherever the app is installed."""
 
 AGENT_FOLDERS = frozenset(
-    {".pi", ".claude", ".cursor", ".codex", ".gemini", ".windsurf", ".agents", ".aider", ".opencode"}
+    {".pi", ".claude", ".cursor", ".codex", ".gemini", ".windsurf", ".agents", ".opencode", ".roo", ".kiro"}
 )
 AGENT_FILES = frozenset(
     {"agents.md", "agents.override.md", "claude.md", "claude.local.md", "gemini.md", ".cursorrules", ".windsurfrules",
      ".clinerules", ".mcp.json"}
 )  # fmt: skip
 """What would steer the next agent that works on the repository, and its reader would never see."""
+
+_CI = "would change what continuous integration runs"
+ACTING = {
+    ".devcontainer": "would run commands when the repository is opened in a container",
+    ".devcontainer.json": "would run commands when the repository is opened in a container",
+    ".vscode/tasks.json": "would run commands when the folder is opened in an editor",
+    ".vscode/settings.json": "would choose programs that an editor runs when the folder is opened",
+    ".envrc": "would run in the shell of whoever enters the folder",
+    ".husky": "would run with git's commands on its reader's computer",
+    ".npmrc": "would change where npm fetches packages from, and may hold a token",
+    ".circleci": _CI,
+    ".gitlab-ci.yml": _CI,
+    "jenkinsfile": _CI,
+}
+"""What acts before anybody has read it, and why it stays out: folders and files, at any depth."""
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[1-9¹²³]|lpt[1-9¹²³])(\.|$)", re.IGNORECASE)
 _SHORT_NAME = re.compile(r"(git|github)~\d+", re.IGNORECASE)
@@ -46,7 +61,11 @@ def judge(path: str) -> Verdict | None:
     for depth, name in enumerate(parts):
         is_folder = depth < len(parts) - 1
         reason = (
-            _odd(name) or _of_git(name, depth) or _of_agents(name) or _of_contents(name, is_folder=is_folder)
+            _odd(name)
+            or _of_git(name, depth)
+            or _of_agents(name)
+            or _of_opening(parts[: depth + 1])
+            or _of_contents(name, is_folder=is_folder)
         )
         if reason:
             return Verdict("/".join(parts[: depth + 1]) + "/" * is_folder, reason)
@@ -85,9 +104,14 @@ def _of_git(name: str, depth: int) -> str:
 
 def _of_agents(name: str) -> str:
     folded = name.casefold()
-    if folded in AGENT_FOLDERS or folded in AGENT_FILES:
+    if folded in AGENT_FOLDERS or folded in AGENT_FILES or folded.startswith(".aider"):
         return "would instruct agents that work on this repository"
     return ""
+
+
+def _of_opening(parts: list[str]) -> str:
+    name, with_folder = parts[-1].casefold(), "/".join(parts[-2:]).casefold()
+    return ACTING.get(name) or ACTING.get(with_folder) or ""
 
 
 def _of_contents(name: str, *, is_folder: bool) -> str:

@@ -4,12 +4,29 @@ Two questions, because the answer to the first is known without asking anybody: 
 something of us, and does it take a permission?) and `decide`.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bot.core import commands
-from bot.core.commands import Command, Invocation, Unknown
+from bot.core.commands import Command, Invocation, Misused, Unknown
+from bot.core.decisions import (
+    Answer,
+    CancelRun,
+    Decision,
+    EndIssue,
+    EndPullRequest,
+    ExtendPreview,
+    GiveOrder,
+    LetCiRun,
+    Nothing,
+    OutdatePreview,
+    Refuse,
+    Reply,
+    ShowAgain,
+    StartBuild,
+)
 from bot.core.events import (
     CommentCreated,
     Event,
@@ -17,16 +34,38 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
+    RebuildRequested,
+    ReviewCommentCreated,
 )
-from bot.core.models import BuildRequest, Repo, RunId
+from bot.core.installations import InstallationEvent
+from bot.core.models import BuildRequest, Options, OrderKind, Repo, RunId
 
 BRANCH_PREFIX = "swarm/"
 """Branches below this are ours: `swarm/issue-7`."""
 
 
+LABEL_WORD = "swarm"
+"""A label that starts builds has this word in its name."""
+
+
 def branch_of(issue: int) -> str:
     """The branch that carries the builds of an issue."""
     return f"{BRANCH_PREFIX}issue-{issue}"
+
+
+def issue_of(branch: str) -> int | None:
+    """The issue whose builds a branch carries; None for a branch that is not ours."""
+    found = re.fullmatch(re.escape(BRANCH_PREFIX) + r"issue-([1-9]\d{0,9})", branch)
+    return int(found[1]) if found else None
+
+
+def plausible_label(label: str) -> bool:
+    """Whether a repository may have chosen this label to start builds: worth a look into its configuration.
+
+    Only labels with this word in them are, so that the many others of a repository cost no call.
+    """
+    return LABEL_WORD in label.casefold()
 
 
 class Permission(StrEnum):
@@ -70,12 +109,27 @@ class Ask(StrEnum):
     CLOSE = "close"
     """The issue was closed."""
     END_PREVIEW = "end_preview"
+    OUTDATE = "outdate"
+    """A person pushed to the branch: the preview shows an older commit."""
+    FINISH = "finish"
+    APPROVE = "approve"
+    REVISE = "revise"
+    EXTEND = "extend"
+    PREVIEW = "preview"
+    CI = "ci"
+    ANSWER = "answer"
     STATUS = "status"
     HELP = "help"
     UNKNOWN = "unknown"
+    MISUSED = "misused"
 
 
-NEEDS_PERMISSION = frozenset({Ask.BUILD, Ask.INSIST, Ask.STOP})
+NEEDS_PERMISSION = frozenset(
+    {
+        Ask.BUILD, Ask.INSIST, Ask.STOP, Ask.FINISH, Ask.APPROVE, Ask.REVISE, Ask.EXTEND, Ask.PREVIEW, Ask.CI,
+        Ask.ANSWER,
+    }
+)  # fmt: skip
 """For the rest GitHub's own rules are enough: who removes a label or closes somebody's issue has triage at least, and
 an author who closes the own issue has changed their mind."""
 
@@ -90,73 +144,40 @@ class Concern:
     sender: str
     needs_permission: bool
     feedback: str = ""
+    options: Options = field(default_factory=Options)
+    seconds: float = 0.0
+    """Of EXTEND."""
     word: str = ""
     """For UNKNOWN: what was written, and which command was probably meant."""
     nearest: str = ""
+    why: str = ""
+    """For MISUSED: one sentence."""
     on_pull_request: bool = False
     """`number` is a pull request's; builds belong to issues."""
+    head_sha: str = ""
+    """For OUTDATE: where the branch stands now."""
+    comment_id: int | None = None
+    """The comment that asks, if it is one of an issue or of the conversation of a pull request."""
 
 
 @dataclass(frozen=True, slots=True)
-class StartBuild:
-    """Put a build on the queue."""
+class Standing:
+    """How an issue stands when something is asked of it."""
 
-    insist: bool
-    feedback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRun:
-    """Ask the active build to stop; `reason` is for people: "the label was removed"."""
-
-    run: RunId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndPreview:
-    """Take the pull request's preview away."""
-
-    pull_request: int
-    reason: str
-
-
-class Reply(StrEnum):
-    """Answers to a command; each is the template `github/<value>.md.j2`."""
-
-    HELP = "help"
-    STATUS = "status"
-    ALREADY_RUNNING = "already_running"
-    NOTHING_TO_STOP = "nothing_to_stop"
-    UNKNOWN_COMMAND = "unknown_command"
-    ASK_IN_THE_ISSUE = "ask_in_the_issue"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Answer with a comment."""
-
-    reply: Reply
-    run: RunId | None = None
-    word: str = ""
-    nearest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Say no, in the one sentence `why`, and do nothing."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Nothing is to be done; `why` is for the log."""
-
-    why: str
-
-
-Decision = StartBuild | CancelRun | EndPreview | Answer | Refuse | Nothing
+    active: RunId | None = None
+    """The build that has not ended."""
+    latest: RunId | None = None
+    """The newest build, whatever became of it."""
+    published: RunId | None = None
+    """The newest build with a pull request."""
+    preview: RunId | None = None
+    """The build whose preview lives."""
+    gated: bool = False
+    """The active build waits until its specification is approved."""
+    asked: bool = False
+    """The newest build ended with questions."""
+    ours: bool = True
+    """False for a pull request that no build opened."""
 
 
 # What an event asks -----------------------------------------------------------------------------------
@@ -165,91 +186,168 @@ _OF_COMMAND: Mapping[Command, Ask] = {
     Command.BUILD: Ask.INSIST,
     Command.REBUILD: Ask.INSIST,
     Command.STOP: Ask.STOP,
+    Command.FINISH: Ask.FINISH,
     Command.STATUS: Ask.STATUS,
+    Command.APPROVE: Ask.APPROVE,
+    Command.REVISE: Ask.REVISE,
+    Command.EXTEND: Ask.EXTEND,
+    Command.PREVIEW: Ask.PREVIEW,
+    Command.CI: Ask.CI,
+    Command.ANSWER: Ask.ANSWER,
     Command.HELP: Ask.HELP,
 }
 
 
-def concerns(event: Event, trigger_label: str) -> Concern | None:
-    """What an event asks of us; None if nothing. GitHub's labels are the same in every letter case."""
+def concerns(event: Event, trigger_label: str) -> Concern | None:  # noqa: PLR0911  # a case per event
+    """What an event asks of us; None if nothing. GitHub's labels are the same in every letter case.
+
+    An empty `trigger_label` stands for every plausible one: which it is says the repository's configuration.
+    """
     match event:
-        case IssueLabeled(repo=repo, issue=issue, label=label, sender=sender):
-            ours = _same(label, trigger_label)
-            return _concern(Ask.BUILD, repo, issue, sender.login) if ours else None
-        case IssueUnlabeled(repo=repo, issue=issue, label=label, sender=sender):
-            ours = _same(label, trigger_label)
-            return _concern(Ask.WITHDRAW, repo, issue, sender.login) if ours else None
+        case IssueLabeled(repo=repo) | IssueUnlabeled(repo=repo):
+            ask = Ask.BUILD if isinstance(event, IssueLabeled) else Ask.WITHDRAW
+            ours = _starts(event.label, trigger_label)
+            return _concern(ask, repo, event.issue, event.sender.login) if ours else None
         case IssueClosed(repo=repo, issue=issue, sender=sender):
             return _concern(Ask.CLOSE, repo, issue, sender.login)
         case PullRequestClosed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
             ours = branch.startswith(BRANCH_PREFIX)
             return _concern(Ask.END_PREVIEW, repo, number, sender.login) if ours else None
-        case CommentCreated():
-            return _asked_in(event)
+        case PullRequestPushed(repo=repo, pull_request=number, head_branch=branch, sender=sender):
+            ours = branch.startswith(BRANCH_PREFIX)
+            pushed = _concern(Ask.OUTDATE, repo, number, sender.login)
+            return replace(pushed, head_sha=event.head_sha) if ours else None
+        case RebuildRequested(repo=repo, head_branch=branch, sender=sender):
+            of_issue = issue_of(branch)
+            return _concern(Ask.INSIST, repo, of_issue, sender.login) if of_issue else None
+        case CommentCreated() | ReviewCommentCreated():
+            return _said(event)
+        case _:
+            return None
 
 
-def _asked_in(event: CommentCreated) -> Concern | None:
-    match commands.parse(event.comment):
-        case Invocation(command=command, feedback=feedback):
-            ask = _concern(_OF_COMMAND[command], event.repo, event.issue, event.sender.login)
-            return replace(ask, feedback=feedback, on_pull_request=event.is_pull_request)
+def _said(event: CommentCreated | ReviewCommentCreated) -> Concern | None:
+    if isinstance(event, CommentCreated):
+        asked = _asked_in(event.comment, event.repo, event.issue, event.sender.login)
+        return asked and replace(asked, on_pull_request=event.is_pull_request, comment_id=event.comment_id)
+    asked = _asked_in(event.comment, event.repo, event.pull_request, event.sender.login)
+    if asked and asked.ask in (Ask.INSIST, Ask.REVISE):
+        asked = replace(asked, feedback=_located(event, asked.feedback))
+    return asked and replace(asked, on_pull_request=True)
+
+
+def _asked_in(comment: str, repo: Repo, number: int, sender: str) -> Concern | None:
+    match commands.parse(comment):
+        case Invocation(command=command, feedback=feedback, options=options, seconds=seconds):
+            asked = _concern(_OF_COMMAND[command], repo, number, sender)
+            return replace(asked, feedback=feedback, options=options, seconds=seconds)
         case Unknown(word=word, nearest=nearest):
-            ask = _concern(Ask.UNKNOWN, event.repo, event.issue, event.sender.login)
-            return replace(ask, word=word, nearest=nearest)
+            return replace(_concern(Ask.UNKNOWN, repo, number, sender), word=word, nearest=nearest)
+        case Misused(why=why):
+            return replace(_concern(Ask.MISUSED, repo, number, sender), why=why)
         case None:
             return None
+
+
+def _located(event: ReviewCommentCreated, feedback: str) -> str:
+    """What a reviewer said, with the place that they said it of."""
+    where = f"line {event.line} of {event.path}" if event.line else event.path
+    return f"About {where}: {feedback}" if feedback else f"Mend {where}."
 
 
 def _concern(ask: Ask, repo: Repo, number: int, sender: str) -> Concern:
     return Concern(ask, repo, number, sender, ask in NEEDS_PERMISSION)
 
 
-def _same(label: str, other: str) -> bool:
-    return label.casefold() == other.casefold()
+def _starts(label: str, trigger_label: str) -> bool:
+    return label.casefold() == trigger_label.casefold() if trigger_label else plausible_label(label)
 
 
 # What becomes of it -----------------------------------------------------------------------------------
 
-_Rule = Callable[[Concern, RunId | None], Decision]
+_Rule = Callable[[Concern, Standing], Decision]
 
 
 def _cancel(reason: str, otherwise: Decision) -> _Rule:
-    return lambda _concern, active: CancelRun(active, reason) if active else otherwise
+    return lambda _concern, now: CancelRun(now.active, reason) if now.active else otherwise
+
+
+def _end_issue(reason: str) -> _Rule:
+    return lambda concern, _active: EndIssue(concern.number, reason)
 
 
 def _start(*, insist: bool) -> _Rule:
-    def rule(concern: Concern, active: RunId | None) -> Decision:
-        if concern.on_pull_request:
-            return Answer(Reply.ASK_IN_THE_ISSUE)
-        if active:
-            return Answer(Reply.ALREADY_RUNNING, run=active)
-        return StartBuild(insist=insist, feedback=concern.feedback)
+    def rule(concern: Concern, now: Standing) -> Decision:
+        if now.active and not insist:
+            return Nothing(f"build {now.active} is active, and its progress is in the issue")
+        if now.active:
+            return Answer(Reply.ALREADY_RUNNING, run=now.active)
+        if concern.options.start and not now.published:
+            return Answer(Reply.NO_PULL_REQUEST)
+        return StartBuild(insist, concern.feedback, concern.options)
 
     return rule
+
+
+def _answer(concern: Concern, now: Standing) -> Decision:
+    if now.active:
+        return Answer(Reply.ALREADY_RUNNING, run=now.active)
+    return StartBuild(insist=False, feedback=concern.feedback) if now.asked else Answer(Reply.NOTHING_ASKED)
+
+
+def _order(kind: OrderKind) -> _Rule:
+    def rule(concern: Concern, now: Standing) -> Decision:
+        if kind is OrderKind.FINISH:
+            return GiveOrder(now.active, kind) if now.active else Answer(Reply.NOTHING_TO_STOP)
+        waiting = now.active if now.gated else None
+        return GiveOrder(waiting, kind, concern.feedback) if waiting else Answer(Reply.NOTHING_TO_APPROVE)
+
+    return rule
+
+
+def _extend(concern: Concern, now: Standing) -> Decision:
+    return ExtendPreview(now.preview, concern.seconds) if now.preview else Answer(Reply.NO_PREVIEW)
+
+
+def _show(_concern: Concern, now: Standing) -> Decision:
+    if now.active:
+        return Answer(Reply.ALREADY_RUNNING, run=now.active)
+    return ShowAgain(now.published) if now.published else Answer(Reply.NO_PULL_REQUEST)
+
+
+def _let_ci_run(concern: Concern, now: Standing) -> Decision:
+    if not now.published:
+        return Answer(Reply.NO_PULL_REQUEST)
+    return LetCiRun(now.published, concern.feedback.partition(" ")[0])
 
 
 _RULES: Mapping[Ask, _Rule] = {
     Ask.BUILD: _start(insist=False),
     Ask.INSIST: _start(insist=True),
     Ask.STOP: _cancel("asked to by a command", Answer(Reply.NOTHING_TO_STOP)),
-    Ask.WITHDRAW: _cancel("the label was removed", Nothing("no build of this issue is active")),
-    Ask.CLOSE: _cancel("the issue was closed", Nothing("no build of this issue is active")),
-    Ask.END_PREVIEW: lambda concern, _active: EndPreview(concern.number, "the pull request was closed"),
-    Ask.STATUS: lambda _concern, active: Answer(Reply.STATUS, run=active),
-    Ask.HELP: lambda _concern, _active: Answer(Reply.HELP),
-    Ask.UNKNOWN: lambda concern, _active: Answer(
-        Reply.UNKNOWN_COMMAND, word=concern.word, nearest=concern.nearest
-    ),
+    Ask.WITHDRAW: _end_issue("the label was removed"),
+    Ask.CLOSE: _end_issue("the issue was closed"),
+    Ask.END_PREVIEW: lambda concern, _now: EndPullRequest(concern.number, "the pull request was closed"),
+    Ask.OUTDATE: lambda concern, _now: OutdatePreview(concern.number, concern.head_sha),
+    Ask.FINISH: _order(OrderKind.FINISH),
+    Ask.APPROVE: _order(OrderKind.APPROVE),
+    Ask.REVISE: _order(OrderKind.REVISE),
+    Ask.EXTEND: _extend,
+    Ask.PREVIEW: _show,
+    Ask.CI: _let_ci_run,
+    Ask.ANSWER: _answer,
+    Ask.STATUS: lambda _concern, now: Answer(Reply.STATUS, run=now.active or now.latest),
+    Ask.HELP: lambda _concern, _now: Answer(Reply.HELP),
+    Ask.UNKNOWN: lambda asked, _now: Answer(Reply.UNKNOWN_COMMAND, word=asked.word, nearest=asked.nearest),
+    Ask.MISUSED: lambda asked, _now: Answer(Reply.MISUSED, why=asked.why),
 }
+
+_ANYWHERE = frozenset({Ask.HELP, Ask.UNKNOWN, Ask.MISUSED, Ask.END_PREVIEW})
+"""These need no issue of ours."""
 
 
 def decide(
-    event: Event,
-    *,
-    trigger_label: str,
-    permission: Permission,
-    least: Permission,
-    active: RunId | None,
+    event: Event, *, trigger_label: str, permission: Permission, least: Permission, standing: Standing
 ) -> Decision:
     """What to do about an event.
 
@@ -257,26 +355,40 @@ def decide(
         event: what happened.
         trigger_label: the label that starts builds.
         permission: the sender's live permission; `NONE` when it could not be read or was not looked up.
-        least: what it takes to start or stop a build.
-        active: the build of this issue that has not ended.
+        least: what it takes to start or steer a build.
+        standing: how the issue stands.
     """
     concern = concerns(event, trigger_label)
     if concern is None:
         return Nothing("it asks nothing of us")
     if concern.needs_permission and not permission.covers(least):
-        return Refuse(f"starting or stopping a build takes {least} permission in this repository")
-    return _RULES[concern.ask](concern, active)
+        return Refuse(f"starting or steering a build takes {least} permission in this repository")
+    if not standing.ours and concern.ask not in _ANYWHERE:
+        return Answer(Reply.ASK_IN_THE_ISSUE)
+    return _RULES[concern.ask](concern, standing)
 
 
-def request_of(event: IssueLabeled | CommentCreated, decision: StartBuild, delivery: str) -> BuildRequest:
-    """The order for a build: the issue as it stood in the signed payload."""
-    return BuildRequest(
+def request_of(
+    event: Event, decision: StartBuild, delivery: str, earlier: BuildRequest | None
+) -> BuildRequest | None:
+    """The order for a build: the issue as it stood in the signed payload, or, asked for on a pull request, in the
+    payload that the build before was made from. None if there is neither.
+    """
+    request = earlier
+    if isinstance(event, IssueLabeled | CommentCreated) and not getattr(event, "is_pull_request", False):
+        request = BuildRequest(
+            repo=event.repo, issue=event.issue, title=event.title, body=event.body,
+            requested_by=event.sender.login, delivery=delivery,
+        )  # fmt: skip
+    if request is None or isinstance(event, InstallationEvent):
+        return None
+    return replace(
+        request,
         repo=event.repo,
-        issue=event.issue,
-        title=event.title,
-        body=event.body,
         requested_by=event.sender.login,
         delivery=delivery,
         insist=decision.insist,
         feedback=decision.feedback,
+        requested_by_id=event.sender.id,
+        options=decision.options,
     )

@@ -1,8 +1,11 @@
 """How the result says that it is run: its Procfile, and the shell commands that follow from it for a person."""
 
+import re
 from collections.abc import Sequence
 
 from bot.core.models import AppKind, Artifact, Evidence
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")  # templates/vm/preview/app.py has the same
 
 
 def how_to_run(files: Sequence[Artifact], evidence: Evidence) -> list[str]:
@@ -24,10 +27,10 @@ def how_to_run(files: Sequence[Artifact], evidence: Evidence) -> list[str]:
 
 
 def procfile(text: str) -> dict[str, str]:
-    """Processes of a Procfile: name -> command."""
+    """Processes of a Procfile: name -> command. A line whose name is more than letters, digits, "-" and "_" is none."""
     found = {}
     for line in text.splitlines():
         name, colon, command = line.partition(":")
-        if colon and name.strip() and command.strip() and not name.lstrip().startswith("#"):
+        if colon and _NAME.fullmatch(name.strip()) and command.strip():
             found[name.strip()] = command.strip()
     return found

@@ -42,6 +42,10 @@ class Snapshot:
     brief: Brief | None = None
     evidence: Evidence | None = None
     published: Published | None = None
+    gated: bool = False
+    """Its specification waits for approval."""
+    usual_s: float | None = None
+    """How long builds that succeeded took here lately; None without any."""
     preview_ended: bool = False
     """The machine that was probed is gone."""
 

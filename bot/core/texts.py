@@ -18,6 +18,7 @@ _GITHUB_TRIGGERS = re.compile(
     r"|/(?:issues|pull|discussions|commit)/(?=[0-9a-f])"  # the same as an address
     r"|!(?=\[)"  # images: what is left is a link, which loads nothing by itself
     r"|<(?=[A-Za-z/!?])"  # tags and comments
+    r"|&(?=[#A-Za-z])"  # entities, any of the signs above among them
 )
 
 
@@ -106,9 +107,12 @@ def plain(text: str) -> str:
     """Foreign text that notifies nobody, refers to nothing, loads no image and hides nothing on GitHub.
 
     Formatting such as lists, links and code stays as it is. GitHub resolves mentions and references after rendering
-    Markdown, so that neither a backslash nor an entity stops them; an invisible character after the sign does.
+    Markdown, so that neither a backslash nor an entity stops them; an invisible character after the sign does. For the
+    same reason an entity of the text's own is shown as it was written, instead of as the sign that it stands for.
     """
-    return _GITHUB_TRIGGERS.sub(lambda found: found.group() + _UNSEEN, text)
+    return _GITHUB_TRIGGERS.sub(
+        lambda found: "&amp;" if found.group() == "&" else found.group() + _UNSEEN, text
+    )
 
 
 def cell(text: str) -> str:

@@ -1,12 +1,11 @@
 """What templates see: frozen views, and the pure functions that make them from what the journal holds."""
 
-from collections.abc import Mapping, Sequence
+import re
 from dataclasses import dataclass
 
 from bot.core import words
-from bot.core.models import AppKind, Artifact, Evidence, LeftOut, Phase, RunId, RunState, Tokens
-from bot.core.policy import Answer
-from bot.core.procfile import how_to_run
+from bot.core.decisions import Answer
+from bot.core.models import RunId, RunState
 from bot.core.snapshot import AgentLine, PhaseLine, Snapshot, agent_line, phase_lines
 
 
@@ -35,6 +34,8 @@ class ProgressView:
     phases: tuple[PhaseLine, ...]
     agents: tuple[AgentLine, ...]
     elapsed: str
+    left: str
+    """"about 2 min left", as builds here went lately."""
     spent: str
     cap: str
     status_url: str
@@ -47,12 +48,15 @@ class ProgressView:
     draft: bool
     preview_url: str
     """Only when it was probed and answered, and still lives."""
+    text_sha256: str
+    """The start of the hash of the issue's text as it is built."""
 
 
 _NEXT = {
     RunState.FAILED: "To try again, comment `/swarm rebuild`; words after it are handed to the swarm.",
     RunState.CANCELLED: "To start again, comment `/swarm build`.",
     RunState.DECLINED: "A maintainer can insist: comment `/swarm build`.",
+    RunState.WAITING: "Answer below: comment `/swarm answer` and your words. Nothing runs meanwhile.",
 }
 
 
@@ -75,11 +79,12 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         requested_by=seen.request.requested_by,
         state=seen.state,
         ended=seen.state.ended,
-        headline=words.HEADLINES[seen.state],
+        headline="Waiting for approval" if _gated(seen) else words.HEADLINES[seen.state],
         mark=words.RUN_MARKS[seen.state],
         phases=phase_lines(seen, now),
         agents=tuple(agent_line(agent) for agent in seen.agents),
         elapsed=words.duration(seen.seconds(now)),
+        left=_left(seen, now),
         spent=words.dollars(seen.spent.cost_microusd),
         cap=words.dollars(cap_microusd),
         status_url=status_url,
@@ -91,10 +96,26 @@ def progress_view(seen: Snapshot, *, now: float, cap_microusd: int, status_url: 
         pull_request_url=published.pull_request_url if published else "",
         draft=bool(published and published.draft),
         preview_url=evidence.url if evidence and evidence.ok and not seen.preview_ended else "",
+        text_sha256=seen.request.text_sha256[:16],
     )
 
 
+def _gated(seen: Snapshot) -> bool:
+    return seen.gated and not seen.state.ended
+
+
+def _left(seen: Snapshot, now: float) -> str:
+    """Time left, from history; empty when there is none left to tell."""
+    if seen.state.ended or seen.stopping:
+        return ""
+    if seen.usual_s is None or (left := seen.usual_s - seen.seconds(now)) <= 0:
+        return "time left unknown"
+    return f"about {words.duration(left)} left"
+
+
 def _next_step(seen: Snapshot) -> str:
+    if _gated(seen):
+        return "Its specification is below: `/swarm approve`, or `/swarm revise` and your words."
     if seen.state is RunState.SUCCEEDED and seen.published:
         return f"Review #{seen.published.pull_request}; closing it takes the preview away."
     return _NEXT.get(seen.state, "")
@@ -174,201 +195,30 @@ def refusal_view(login: str, why: str) -> RefusalView:
     return RefusalView(login, why)
 
 
+_COMMAND_WORD = re.compile(r"[a-z-]{1,20}")
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerView:
     """The answers of `policy.Reply`: `github/help.md.j2` and the rest."""
 
     word: str
-    """An unknown command, and which was probably meant (or empty)."""
+    """An unknown command, empty if it does not look like one, and which was probably meant (or empty)."""
     nearest: str
-    run: RunId | None
-    """The active build, if there is one."""
+    why: str
+    build: ProgressView | None
+    """The build that it is about, if there is one."""
     doing: str
-    spent: str
-    cap: str
-    status_url: str
     trigger_label: str
 
 
-def answer_view(
-    answer: Answer,
-    *,
-    run: RunId | None,
-    phase: Phase | None,
-    spent_microusd: int,
-    cap_microusd: int,
-    status_url: str,
-    trigger_label: str,
-) -> AnswerView:
-    """An answer to a command; `run` and `phase` are those of the active build."""
+def answer_view(answer: Answer, *, build: ProgressView | None, doing: str, trigger_label: str) -> AnswerView:
+    """An answer to a command; `doing` is the phase of `build` in words."""
     return AnswerView(
-        word=words.one_line(answer.word, 40).replace("`", "'"),
+        word=answer.word if _COMMAND_WORD.fullmatch(answer.word) else "",
         nearest=answer.nearest,
-        run=run,
-        doing=words.PHASES[phase] if phase else "",
-        spent=words.dollars(spent_microusd),
-        cap=words.dollars(cap_microusd),
-        status_url=status_url,
+        why=words.one_line(answer.why, 300),
+        build=build,
+        doing=doing,
         trigger_label=trigger_label,
-    )
-
-
-# Pull request -----------------------------------------------------------------------------------------
-
-FILES_SHOWN = 100
-"""GitHub allows a body 65,536 characters; the page must stay below with room for the rest."""
-LEFT_OUT_SHOWN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class FileLine:
-    """One file of the result."""
-
-    path: str
-    size: str
-    executable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What was asked for, and what shows that it is there; `evidence` is empty when nothing does yet."""
-
-    text: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class PullRequestView:
-    """`github/pull_request.md.j2`."""
-
-    marker: str
-    issue: int
-    asked_by: str
-    goal: str
-    requirements: tuple[Requirement, ...]
-    kind: AppKind
-    evidence: Evidence
-    log: str
-    """The end of the app's or the check's output."""
-    lives_until: str
-    how_to_run: str
-    """Shell commands, one a line."""
-    files: tuple[FileLine, ...]
-    more_files: int
-    files_total: int
-    bytes_total: str
-    left_out: tuple[LeftOut, ...]
-    more_left_out: int
-    agents: tuple[AgentLine, ...]
-    phases: tuple[PhaseLine, ...]
-    model: str
-    tokens_in: str
-    tokens_out: str
-    spent: str
-    cap: str
-    elapsed: str
-    status_url: str
-    warnings: tuple[str, ...]
-    branch: str
-
-
-def pull_request_view(
-    seen: Snapshot,
-    *,
-    now: float,
-    evidence: Evidence,
-    files: Sequence[Artifact],
-    left_out: Sequence[LeftOut],
-    model: str,
-    cap_microusd: int,
-    status_url: str,
-    branch: str,
-    lives_until: float | None = None,
-    shown_by: Mapping[str, str] | None = None,
-) -> PullRequestView:
-    """The pull request's page.
-
-    Args:
-        seen: the build.
-        now: seconds since the epoch, as is `lives_until`.
-        lives_until: the latest time at which the preview is taken away; None without a preview.
-        evidence: what happened on the clean machine.
-        files: what is committed.
-        left_out: what is not, and why.
-        model: the agents' model.
-        cap_microusd: what the run may spend.
-        status_url: address of the status page, or empty.
-        branch: the pull request's head.
-        shown_by: requirement -> what shows that it is met, for those of which something is known.
-    """
-    brief, used = seen.brief, seen.spent
-    requirements = brief.requirements if brief else ()
-    return PullRequestView(
-        marker=marker(seen.run),
-        issue=seen.request.issue,
-        asked_by=seen.request.requested_by,
-        goal=words.clip(brief.goal if brief else seen.request.title, 2_000),
-        requirements=tuple(
-            Requirement(words.one_line(text, 250), words.one_line((shown_by or {}).get(text, ""), 150))
-            for text in requirements[:30]
-        ),
-        kind=evidence.kind,
-        evidence=evidence,
-        log=words.last_lines(evidence.output, 50),
-        lives_until=words.moment(lives_until) if lives_until else "",
-        how_to_run="\n".join(how_to_run(files, evidence)),
-        files=tuple(_file(each) for each in files[:FILES_SHOWN]),
-        more_files=max(0, len(files) - FILES_SHOWN),
-        files_total=len(files),
-        bytes_total=words.size(sum(len(each.content) for each in files)),
-        left_out=tuple(
-            LeftOut(words.clip(each.path, 120), words.one_line(each.reason, 150))
-            for each in left_out[:LEFT_OUT_SHOWN]
-        ),
-        more_left_out=max(0, len(left_out) - LEFT_OUT_SHOWN),
-        agents=tuple(agent_line(agent) for agent in seen.agents),
-        phases=tuple(line for line in phase_lines(seen, now) if line.seconds),
-        model=model,
-        tokens_in=words.tokens(_read(used)),
-        tokens_out=words.tokens(used.output),
-        spent=words.dollars(used.cost_microusd),
-        cap=words.dollars(cap_microusd),
-        elapsed=words.duration(seen.seconds(now)),
-        status_url=status_url,
-        warnings=tuple(words.one_line(text, 300) for text in seen.warnings[-10:]),
-        branch=branch,
-    )
-
-
-def _read(used: Tokens) -> int:
-    return used.input + used.cache_read + used.cache_write
-
-
-def _file(artifact: Artifact) -> FileLine:
-    return FileLine(
-        words.clip(artifact.path, 120), words.size(len(artifact.content)), artifact.mode == 0o100755
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CommitMessageView:
-    """`github/commit_message.txt.j2`."""
-
-    subject: str
-    issue: int
-    run: str
-    requested_by: str
-    agents: int
-    files: int
-
-
-def commit_message_view(seen: Snapshot, *, files: int) -> CommitMessageView:
-    """The commit that carries the result."""
-    return CommitMessageView(
-        subject=words.one_line(seen.title, 72),
-        issue=seen.request.issue,
-        run=seen.run,
-        requested_by=seen.request.requested_by,
-        agents=len(seen.agents),
-        files=files,
     )

@@ -22,6 +22,7 @@ HEADLINES: Mapping[RunState, str] = {
     RunState.FAILED: "The build failed",
     RunState.CANCELLED: "The build was stopped",
     RunState.DECLINED: "Not a job for a swarm",
+    RunState.WAITING: "Waiting for an answer",
 }
 
 RUN_MARKS: Mapping[RunState, str] = {
@@ -31,6 +32,7 @@ RUN_MARKS: Mapping[RunState, str] = {
     RunState.FAILED: "❌",
     RunState.CANCELLED: "⏹️",
     RunState.DECLINED: "💬",
+    RunState.WAITING: "❓",
 }
 
 AGENT_MARKS: Mapping[AgentState, str] = {

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -11,6 +12,7 @@ from bot.core.models import Spender, VmId
 from bot.gateway.accounts import Accounts
 from bot.gateway.answers import Answer, Head
 from bot.gateway.messages import PING, error_body, error_event, error_type, read_call
+from bot.gateway.places import CALLS, TOO_MANY_CALLS, Places
 from bot.gateway.upstream import Asked, Upstream
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def create_app(
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LIMIT_BYTES
+    places = Places(CALLS)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -57,21 +60,16 @@ def create_app(
         spender = _spender(accounts, caller)
         if spender is None:
             return _error(401, "this bearer is not valid on this machine")
-        raw = request.get_data(cache=False)
+        if not places.take(spender.vm):
+            return _error(429, TOO_MANY_CALLS)
+        leave = partial(places.leave, spender.vm)
         try:
-            call = read_call(raw, max_tokens)
-        except UserError as error:
-            return _error(400, str(error))
-        headers = _forwarded(request)
-        answer = upstream.ask(Asked(spender, call, raw, request.query_string.decode("latin-1"), headers))
-        if not call.stream:
-            return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
-        head = answer.head(hold_s)
-        if (
-            head is None
-        ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
-            return _respond(Head(200, _EVENTS), _body(answer, ping_s))
-        return _respond(head, _body(answer, None))
+            response = _answered(upstream, spender, max_tokens=max_tokens, ping_s=ping_s, hold_s=hold_s)
+        except BaseException:
+            leave()
+            raise
+        response.call_on_close(leave)
+        return response
 
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
@@ -85,6 +83,26 @@ def create_app(
         return _error(500, "the gateway failed; the operator's log says why")
 
     return app
+
+
+def _answered(
+    upstream: Upstream, spender: Spender, *, max_tokens: int, ping_s: float, hold_s: float
+) -> Response:
+    raw = request.get_data(cache=False)
+    try:
+        call = read_call(raw, max_tokens)
+    except UserError as error:
+        return _error(400, str(error))
+    headers = _forwarded(request)
+    answer = upstream.ask(Asked(spender, call, raw, request.query_string.decode("latin-1"), headers))
+    if not call.stream:
+        return _respond(answer.head(None, even_if_waiting=True), _body(answer, None))
+    head = answer.head(hold_s)
+    if (
+        head is None
+    ):  # the call has to wait: the line is kept alive, and what comes of it is told in the stream
+        return _respond(Head(200, _EVENTS), _body(answer, ping_s))
+    return _respond(head, _body(answer, None))
 
 
 def _spender(accounts: Accounts, caller: Caller) -> Spender | None:

@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bot.core.models import VmId
+from bot.gateway.places import CONNECTIONS, Places
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class RegistryProxy:
         self._caller = caller
         self._refused = refused
         self._idle_s = idle_s
+        self._places = Places(CONNECTIONS)  # a tunnel whose machine has hung up may idle on: it still counts
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address: tuple[str, int] = self._listener.getsockname()
         threading.Thread(target=self._accept, name="registry-proxy", daemon=True).start()
@@ -80,11 +82,16 @@ class RegistryProxy:
                 client, peer = self._listener.accept()
             except OSError:
                 return  # closed
-            threading.Thread(target=self._serve, args=(client, peer[1]), name="registry", daemon=True).start()
+            vm = self._caller(peer[1])
+            if self._places.take(vm):
+                threading.Thread(target=self._serve, args=(client, vm), name="registry", daemon=True).start()
+            else:
+                client.close()
 
-    def _serve(self, client: socket.socket, source_port: int) -> None:
-        vm = self._caller(source_port)
-        with closing(client):
+    def _serve(self, client: socket.socket, vm: VmId | None) -> None:
+        with ExitStack() as leaving:
+            leaving.callback(self._places.leave, vm)
+            leaving.enter_context(closing(client))
             try:
                 head, rest = _read_head(client)
                 wanted = _parse(head)

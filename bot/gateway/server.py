@@ -2,7 +2,8 @@
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,7 @@ from bot.gateway.accounts import Accounts
 from bot.gateway.answers import Memory
 from bot.gateway.limiter import Limiter
 from bot.gateway.llm import LIMIT_BYTES, create_app
+from bot.gateway.places import CONNECTIONS, Places
 from bot.gateway.registry import Refused, RegistryProxy
 from bot.gateway.upstream import Upstream
 from bot.serving import Serving
@@ -26,14 +28,21 @@ class Callers:
 
     def __init__(self) -> None:
         self._vms: dict[int, VmId] = {}
+        self._places = Places(CONNECTIONS)
 
     def vm_of(self, source_port: int) -> VmId | None:
         """The machine behind a connection's source port; None for a connection that no dial of ours made."""
         return self._vms.get(source_port)
 
     def dial(self, vm: VmId, address: tuple[str, int]) -> socket.socket:
-        """Connect to a service of ours in the name of a machine; known until the socket is closed."""
-        sock = _Known(self._vms)
+        """Connect to a service of ours in the name of a machine; known until the socket is closed.
+
+        Raises:
+            ConnectionRefusedError: the machine has as many connections to the service as it may.
+        """
+        if not self._places.take((vm, address)):
+            raise ConnectionRefusedError(f"machine {vm} has {CONNECTIONS} connections open already")
+        sock = _Known(self._vms, partial(self._places.leave, (vm, address)))
         try:
             sock.bind(("127.0.0.1", 0))
             sock.enter(vm)  # before the service can see the connection
@@ -45,11 +54,12 @@ class Callers:
 
 
 class _Known(socket.socket):
-    """A socket whose source port stands in a table while it is open."""
+    """A socket whose source port stands in a table while it is open. `leave` is called once, when it is closed."""
 
-    def __init__(self, table: dict[int, VmId]) -> None:
+    def __init__(self, table: dict[int, VmId], leave: Callable[[], None]) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
         self._table = table
+        self._leave: Callable[[], None] | None = leave
         self._port: int | None = None
 
     def enter(self, vm: VmId) -> None:
@@ -62,6 +72,9 @@ class _Known(socket.socket):
             self._table.pop(self._port, None)
             self._port = None
         super().close()
+        leave, self._leave = self._leave, None
+        if leave:
+            leave()
 
 
 class Gateway:

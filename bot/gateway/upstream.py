@@ -25,6 +25,7 @@ from bot.gateway.messages import (
     error_type,
     usage_of,
 )
+from bot.gateway.places import CALLS, TOO_MANY_CALLS, Places
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ class Upstream:
         self._over_budget = over_budget
         self._patience_s = patience_s
         self._first_wait_s = first_wait_s
+        self._places = Places(CALLS)  # a call goes on when its machine has hung up
         self._stopping = threading.Event()
         self._http = httpx.Client(
             transport=transport,
@@ -133,13 +135,19 @@ class Upstream:
             log.info("answered from memory: run=%s agent=%s", asked.spender.run, asked.spender.agent)
             return answer
         spender, call = asked.spender, asked.call
+        if not self._places.take(spender.vm):
+            self._memory.forget(asked.key)
+            _whole(answer, 429, error_body(error_type(429), TOO_MANY_CALLS))
+            return answer
         try:
             reserved = self._accounts.reserve(spender.run, spender.agent, call.model, call.worst_microusd)
         except BaseException:
+            self._places.leave(spender.vm)
             self._memory.forget(asked.key)
             answer.end()
             raise
         if reserved is None:
+            self._places.leave(spender.vm)
             self._memory.forget(asked.key)
             _whole(answer, 400, error_body(error_type(400), self._over_budget))
             return answer
@@ -160,6 +168,7 @@ class Upstream:
         try:
             kept = self._carry(asked, answer, reserved)
         finally:
+            self._places.leave(asked.spender.vm)
             if kept:
                 self._memory.keep(asked.key)
             else:

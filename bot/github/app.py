@@ -88,9 +88,17 @@ class GitHubApp:
     def login(self) -> str:
         """The App's own login, "{slug}[bot]": the author of our comments and commits."""
         if self._slug is None:
-            answer = self._request("GET", "/app", "reading the App", None)
-            self._slug = str(answer["slug"])
+            self._slug = str(self.about()["slug"])
         return f"{self._slug}[bot]"
+
+    def about(self) -> dict[str, Any]:
+        """The App as GitHub has it: slug, permissions {name: level}, events, installations_count (GET /app)."""
+        return dict(self._request("GET", "/app", "reading the App", None))
+
+    def hook_url(self) -> str:
+        """Where the App's webhooks go; empty if nowhere."""
+        answer = self._request("GET", "/app/hook/config", "reading the webhook's address", None)
+        return str(answer.get("url") or "")
 
     def token(self, repo: Repo) -> str:
         """A token for this repository alone, with the permissions of `PERMISSIONS`; from memory while it lives.
@@ -114,9 +122,14 @@ class GitHubApp:
             self._tokens.pop((repo.installation_id, repo.id), None)
 
     def deliveries(self, limit: int = 100) -> list[HookDelivery]:
-        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries; at most 100)."""
-        path = f"/app/hook/deliveries?per_page={limit}"
-        return [delivery_of(each) for each in self._request("GET", path, "listing webhook deliveries", None)]
+        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries, by cursor)."""
+        found: list[HookDelivery] = []
+        path = f"/app/hook/deliveries?per_page={min(limit, 100)}"
+        while path and len(found) < limit:
+            answer = self._answer("GET", path, "listing webhook deliveries", None)
+            found += map(delivery_of, answer.json())
+            path = answer.links.get("next", {}).get("url", "")
+        return found[:limit]
 
     def redeliver(self, delivery_id: int) -> None:
         """Ask GitHub to send a webhook again, under the same guid. Possible for three days."""
@@ -146,12 +159,15 @@ class GitHubApp:
         return Token(str(answer["token"]), datetime.fromisoformat(answer["expires_at"]).timestamp())
 
     def _request(self, verb: str, path: str, doing: str, body: Any) -> Any:
+        return self._answer(verb, path, doing, body).json()
+
+    def _answer(self, verb: str, path: str, doing: str, body: Any) -> httpx.Response:
         """One call as the App itself. Minting is repeated as well: a token that nobody got is harmless."""
         for attempt in stamina.retry_context(on=self._patience.worth_another_try, **self._patience.waits):
             with attempt, translated(doing, Access.METADATA, self._now()):
                 answer = self._http.request(verb, path, json=body, headers=self._headers())
                 answer.raise_for_status()
-                return answer.json()
+                return answer
         raise Transient(doing)  # not reached: the last attempt raises
 
     def _headers(self) -> dict[str, str]:

@@ -16,22 +16,19 @@ from bot.core.models import Artifact, Repo
 from bot.core.policy import Permission, permission_of
 from bot.github.bodies import cut, marked, tag
 from bot.github.commits import CommitWriter
+from bot.github.contents import Contents
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
+from bot.github.reading import Reading
+from bot.github.shown import Shown
 from bot.github.values import (
     Base,
-    CheckReport,
     Commit,
-    DeploymentState,
     Issue,
     PullRequest,
     commit_of,
     issue_of,
 )
-
-PREVIEW_ENVIRONMENT = "swarm-preview"
-"""One name for all previews: an environment per pull request could not be deleted without administration rights."""
-
 
 _NO_COMMIT = (
     "{repo} has no commit yet, so there is nothing that a pull request could be opened against: "
@@ -39,7 +36,7 @@ _NO_COMMIT = (
 )
 
 
-class Repository:
+class Repository(Shown):
     """A repository through an installation token. Calls wait for each other; take one object per job.
 
     Every method raises `Forbidden` (naming the permission that the App lacks), `NotFound`, `Conflict`, `Transient`
@@ -53,8 +50,7 @@ class Repository:
         app_login: Callable[[], str],
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
-        self.repo = repo
-        self._door = door
+        super().__init__(repo, door)
         self._app_login = app_login
         self._pause = pause
 
@@ -70,6 +66,11 @@ class Repository:
     def app_login(self) -> str:
         """The App's own login, "{slug}[bot]"."""
         return self._app_login()
+
+    @property
+    def reading(self) -> Reading:
+        """What people wrote into it."""
+        return Reading(self._door, self._path)
 
     # Issues and people ---------------------------------------------------------------------------------
 
@@ -141,6 +142,23 @@ class Repository:
             "editing a comment", Access.ISSUES, lambda repo: json_call(repo, "PATCH", path, {"body": text})
         )
 
+    def ensure_label(self, name: str, color: str, description: str) -> None:
+        """A label of this name exists in the repository; one that people have made stays as it is."""
+        path = f"{self._path}/labels/{quote(name, safe='')}"
+
+        def look(repo: GhRepository) -> str | None:
+            try:
+                return str(json_call(repo, "GET", path)["name"])
+            except GithubException as error:
+                if _absent(error):
+                    return None
+                raise
+
+        def make(repo: GhRepository) -> str:
+            return repo.create_label(name, color, description).name
+
+        self._door.ensure(f"creating the label {name}", Access.ISSUES, look, make)
+
     # Branches and commits ------------------------------------------------------------------------------
 
     def base(self) -> Base:
@@ -172,8 +190,28 @@ class Repository:
             f"reading the commit {sha[:9]}", Access.CONTENTS, lambda repo: commit_of(repo.get_git_commit(sha))
         )
 
-    def commit(self, files: Sequence[Artifact], *, parent_sha: str, base_tree: str, message: str) -> str:
+    @property
+    def contents(self) -> Contents:
+        """What is in the repository."""
+        return Contents(self._door, self._path)
+
+    def commit(
+        self,
+        files: Sequence[Artifact],
+        *,
+        deleted: Sequence[str] = (),
+        parent_sha: str,
+        base_tree: str,
+        message: str,
+    ) -> str:
         """Make a commit that no branch points to yet: `files` laid over `base_tree`, on top of `parent_sha`.
+
+        Args:
+            files: new and changed ones.
+            deleted: paths that `base_tree` has and the commit does not.
+            parent_sha: the commit below.
+            base_tree: sha of the tree to start from.
+            message: whole, trailers included.
 
         Returns:
             Its sha.
@@ -181,8 +219,8 @@ class Repository:
         Raises:
             Conflict: GitHub refuses a file; the message names it.
         """
-        writer = CommitWriter(self._door, self._path, self._pause)
-        return writer.write(files, parent_sha=parent_sha, base_tree=base_tree, message=message)
+        write = CommitWriter(self._door, self._path, self._pause).write
+        return write(files, deleted=deleted, parent_sha=parent_sha, base_tree=base_tree, message=message)
 
     def ensure_branch(self, name: str, sha: str, *, only_from: Collection[str] = ()) -> None:
         """Let a branch stand at a commit: made if missing, moved forward if it stands at one of `only_from`.
@@ -255,86 +293,6 @@ class Repository:
                 lambda _: found.edit(title=title, body=text),
             )
         return PullRequest(found.number, found.html_url, found.draft, found.head.sha)
-
-    # Deployments ---------------------------------------------------------------------------------------
-
-    def ensure_deployment(
-        self, *, ref_sha: str, environment: str = PREVIEW_ENVIRONMENT, description: str, payload_run: str
-    ) -> int:
-        """The deployment of a commit to an environment; made if there is none.
-
-        No check has to pass first (ours are running), nothing is merged, and it counts as short-lived.
-        """
-
-        def look(repo: GhRepository) -> int | None:
-            found = repo.get_deployments(sha=ref_sha, environment=environment)
-            return next((deployment.id for deployment in found), None)
-
-        def make(repo: GhRepository) -> int:
-            return repo.create_deployment(
-                ref=ref_sha,
-                environment=environment,
-                description=description[:140],
-                payload={"run": payload_run},
-                required_contexts=[],
-                auto_merge=False,
-                transient_environment=True,
-                production_environment=False,
-            ).id
-
-        return self._door.ensure("creating the deployment", Access.DEPLOYMENTS, look, make)
-
-    def set_deployment(
-        self,
-        deployment_id: int,
-        state: DeploymentState,
-        *,
-        url: str = "",
-        log_url: str = "",
-        description: str = "",
-    ) -> None:
-        """Add a status to a deployment. `url` is what "View deployment" opens; the description is cut at 140."""
-        fields = {"environment_url": url, "log_url": log_url, "description": description[:140]}
-        body = {"state": state.value, **{name: value for name, value in fields.items() if value}}
-        path = f"{self._path}/deployments/{deployment_id}/statuses"
-        self._door.again(
-            f"setting the deployment {state.value}",
-            Access.DEPLOYMENTS,  # said twice is the same to a reader, so an unclear answer is simply repeated
-            lambda repo: json_call(repo, "POST", path, body),
-        )
-
-    def deactivate_deployment(self, deployment_id: int) -> None:
-        """Show a deployment as destroyed; one that is gone already is fine."""
-        try:
-            self.set_deployment(deployment_id, DeploymentState.INACTIVE)
-        except NotFound:
-            return
-
-    # Check runs ----------------------------------------------------------------------------------------
-
-    def ensure_check(self, sha: str, name: str, external_id: str) -> int:
-        """The check run of this name and id on a commit; made (in progress) if there is none."""
-
-        def look(repo: GhRepository) -> int | None:
-            runs = repo.get_commit(sha).get_check_runs(check_name=name)
-            return next((run.id for run in runs if run.external_id == external_id), None)
-
-        def make(repo: GhRepository) -> int:
-            return repo.create_check_run(name, sha, external_id=external_id, status="in_progress").id
-
-        return self._door.ensure(f"creating the check {name}", Access.CHECKS, look, make)
-
-    def update_check(self, check_id: int, report: CheckReport) -> None:
-        """Show a report on a check run; with a conclusion it is completed."""
-        body = report.body()
-        path = f"{self._path}/check-runs/{check_id}"
-        self._door.again(
-            "updating the check", Access.CHECKS, lambda repo: json_call(repo, "PATCH", path, body)
-        )
-
-    @property
-    def _path(self) -> str:
-        return f"/repos/{self.repo.full_name}"
 
 
 def _head(repo: GhRepository, name: str) -> str | None:

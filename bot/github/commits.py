@@ -25,7 +25,7 @@ BLOB_PAUSE_S = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a tree: text inline, or the sha of a blob."""
+    """One line of a tree: text inline, or the sha of a blob; without either the path is deleted."""
 
     path: str
     mode: str
@@ -38,7 +38,7 @@ class Entry:
 
     def line(self) -> dict[str, str | None]:
         """As the API wants it."""
-        content = {"content": self.text} if self.blob is None else {"sha": self.blob}
+        content = {"content": self.text} if self.text is not None else {"sha": self.blob}
         return {"path": self.path, "mode": self.mode, "type": "blob", **content}
 
 
@@ -78,15 +78,24 @@ class CommitWriter:
         self._path = path
         self._pause = pause
 
-    def write(self, files: Sequence[Artifact], *, parent_sha: str, base_tree: str, message: str) -> str:
-        """The sha of a commit on `parent_sha` whose tree is `base_tree` with `files` laid over it.
+    def write(
+        self,
+        files: Sequence[Artifact],
+        *,
+        deleted: Sequence[str] = (),
+        parent_sha: str,
+        base_tree: str,
+        message: str,
+    ) -> str:
+        """The sha of a commit on `parent_sha` whose tree is `base_tree` with `files` laid over it, without `deleted`.
 
         Raises:
             Conflict: GitHub refuses a file; the message names it.
             BotError: see `bot.github.errors`.
         """
         tree = base_tree
-        for chunk in chunks(self._entries(files)):
+        gone = [Entry(path, "100644") for path in deleted]
+        for chunk in chunks([*gone, *self._entries(files)]):
             tree = self._tree(chunk, tree)
         commit = {"message": message, "tree": tree, "parents": [parent_sha]}
         return self._door.again("creating the commit", Access.CONTENTS, self._creation("commits", commit))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
 
+import httpx
 import stamina
 from github import Auth, Github
 from github.Repository import Repository as GhRepository
 
-from bot.core.errors import Conflict, Transient, Unauthentic
+from bot.core.errors import Conflict, Permanent, Transient, Unauthentic, UserError
 from bot.github.errors import Access, RateLimited, translated
 
 API_VERSION = "2022-11-28"
@@ -115,6 +116,8 @@ class Door:
             api_version=API_VERSION,
         )
         self._github = github
+        self._api_url = api_url
+        self._timeout_s = timeout_s
         self._repository = github.get_repo(full_name)
 
     @property
@@ -145,6 +148,39 @@ class Door:
             with attempt:
                 return self.once(doing, needs, call)
         raise Transient(doing)  # not reached: the last attempt raises
+
+    def download(self, doing: str, needs: Access, path: str, limit_bytes: int) -> bytes:
+        """A file that GitHub serves from another address, to which our token does not go.
+
+        Args:
+            doing: as for the other calls.
+            needs: as for the other calls.
+            path: of the API; its answer is the redirect.
+            limit_bytes: what is read at most.
+
+        Raises:
+            UserError: it is larger.
+        """
+
+        def fetch(_repo: GhRepository) -> bytes:
+            ours = {"Authorization": f"Bearer {self._auth.token}", "X-GitHub-Api-Version": API_VERSION}
+            with httpx.Client(timeout=self._timeout_s, headers={"User-Agent": USER_AGENT}) as http:
+                asked = http.get(self._api_url + path, headers=ours)
+                if not asked.has_redirect_location:
+                    asked.raise_for_status()
+                    raise Permanent(f"{doing}: GitHub answered {asked.status_code} instead of an address")
+                content = bytearray()
+                with http.stream("GET", asked.headers["location"]) as answer:
+                    if answer.is_error:
+                        answer.read()
+                    answer.raise_for_status()
+                    for chunk in answer.iter_raw():
+                        content += chunk
+                        if len(content) > limit_bytes:
+                            raise UserError(f"{doing}: more than {limit_bytes:,} bytes, which is too much")
+                return bytes(content)
+
+        return self.again(doing, needs, fetch)
 
     def post(self, doing: str, needs: Access, call: Call[T]) -> T:
         """Make a call that must not be made twice; repeated only if GitHub refused it before doing anything."""

@@ -9,6 +9,7 @@ from github.GitCommit import GitCommit as GhCommit
 from github.Issue import Issue as GhIssue
 
 MAX_CHECK_CHARS = 65_535
+MAX_ANNOTATIONS = 50
 
 
 class Reaction(StrEnum):
@@ -104,6 +105,11 @@ class HookDelivery:
     status_code: int
     duration_s: float
 
+    @property
+    def ok(self) -> bool:
+        """Whether we took it."""
+        return 200 <= self.status_code < 300
+
 
 def delivery_of(answer: Mapping[str, Any]) -> HookDelivery:
     """An item of `GET /app/hook/deliveries`."""
@@ -127,6 +133,26 @@ class CheckAction:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A remark on a file of a check run's commit; GitHub wants a line, and the whole file has none."""
+
+    path: str
+    message: str
+    level: str = "warning"
+    """"notice", "warning" or "failure"."""
+
+    def body(self) -> dict[str, Any]:
+        """As the API wants it."""
+        return {
+            "path": self.path,
+            "start_line": 1,
+            "end_line": 1,
+            "annotation_level": self.level,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What a check run shows. Without a `conclusion` it is still in progress, and shows no buttons."""
 
@@ -138,12 +164,16 @@ class CheckReport:
     conclusion: CheckConclusion | None = None
     details_url: str = ""
     actions: Sequence[CheckAction] = ()
+    annotations: Sequence[Annotation] = ()
+    """GitHub takes 50 at once; the rest is not shown."""
 
     def body(self) -> dict[str, Any]:
         """As the API wants it; summary and text are cut at its 65,535 characters."""
-        output = {"title": self.title, "summary": self.summary[:MAX_CHECK_CHARS]}
+        output: dict[str, Any] = {"title": self.title, "summary": self.summary[:MAX_CHECK_CHARS]}
         if self.text:
             output["text"] = self.text[:MAX_CHECK_CHARS]
+        if self.annotations:
+            output["annotations"] = [each.body() for each in self.annotations[:MAX_ANNOTATIONS]]
         body: dict[str, Any] = {"output": output, "actions": [asdict(action) for action in self.actions[:3]]}
         if self.details_url:
             body["details_url"] = self.details_url
@@ -176,4 +206,17 @@ def commit_of(found: GhCommit) -> Commit:
         committer=found.committer.name,
         tree_sha=found.tree.sha,
         parents=tuple(parent.sha for parent in found.parents),
+    )
+
+
+def commit_in(answer: Mapping[str, Any]) -> Commit:
+    """Our value of an item in a list of commits, where the git commit lies one level deeper."""
+    written = answer["commit"]
+    return Commit(
+        sha=answer["sha"],
+        message=written["message"],
+        author=written["author"]["name"],
+        committer=written["committer"]["name"],
+        tree_sha=written["tree"]["sha"],
+        parents=tuple(parent["sha"] for parent in answer["parents"]),
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError, model
 
 from bot.core.errors import Permanent, Transient, TranslationTable, translate
 from bot.core.models import AgentLabel, AppKind, Brief, BuildRequest, Component, RunId, Tokens
-from bot.core.prompts import ArchitectPrompt, BriefPrompt, IssuePrompt
+from bot.core.paths import shown
+from bot.core.prompts import EXISTING_SHOWN, ArchitectPrompt, BriefPrompt, IssuePrompt, Remark
 from bot.core.texts import Texts
+from bot.core.tree import NOTHING, Start
 from bot.core.usage import charge, price, worst_price
 from bot.core.visible import visible_line, visible_text
 from bot.gateway.accounts import Accounts
@@ -80,6 +82,7 @@ class _Answer(BaseModel):
     fits: bool
     reason: str = ""
     check: str = ""
+    questions: Annotated[list[_Line], Field(max_length=3)] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -103,6 +106,7 @@ class _Answer(BaseModel):
             fits=self.fits,
             reason="" if self.fits else self.reason.strip(),
             check=self.check.strip() if self.kind is AppKind.NONE else "",
+            questions=tuple(visible_line(question)[:500] for question in self.questions),
         )
 
 
@@ -141,7 +145,7 @@ class BriefReader:
         self._attempts = attempts
         self._first_wait_s = first_wait_s
 
-    def read(self, run: RunId, request: BuildRequest) -> BriefResult:
+    def read(self, run: RunId, request: BuildRequest, remarks: Sequence[Remark] = ()) -> BriefResult:
         """Read an issue. An answer of the wrong shape is asked for again once, with what was wrong about it.
 
         Raises:
@@ -154,7 +158,8 @@ class BriefReader:
             body=visible_text(request.body)[:_LONGEST_ISSUE_CHARACTERS],
             feedback=visible_text(request.feedback),
         )
-        view = IssuePrompt(seen.title, seen.body, seen.feedback, seen.insist)
+        may_ask = not (seen.insist or seen.feedback)
+        view = IssuePrompt(seen.title, seen.body, seen.feedback, seen.insist, tuple(remarks), may_ask)
         messages: list[MessageParam] = [
             {"role": "user", "content": self._texts.render("prompts/issue.md.j2", view)}
         ]
@@ -274,7 +279,17 @@ def fallback(request: BuildRequest) -> Brief:
     )
 
 
-def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str = "") -> str:
+def architect_prompt(
+    brief: Brief,
+    *,
+    texts: Texts,
+    golden: str,
+    feedback: str = "",
+    start: Start = NOTHING,
+    branch: str = "",
+    target: str = "",
+    keep: str = "",
+) -> str:
     """The prompt that drives a build. It carries no secret.
 
     Args:
@@ -282,7 +297,13 @@ def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str =
         texts: renders it.
         golden: the snapshot that workers start from.
         feedback: what a maintainer wrote after `/swarm rebuild`.
+        start: what lies in the workspace already.
+        branch: where that comes from if it is an earlier build's branch; "" for the repository's own.
+        target: the folder that the build is kept in, or "".
+        keep: which work of the build before is kept, see `Options.start`.
     """
+    keep, _, keep_but = keep.partition(":")
+    placed = [shown(file.path) for file in start.files]
     view = ArchitectPrompt(
         title=brief.title,
         goal=brief.goal,
@@ -292,7 +313,14 @@ def architect_prompt(brief: Brief, *, texts: Texts, golden: str, feedback: str =
         kind=brief.kind,
         check=brief.check,
         feedback=visible_text(feedback),
+        keep=keep,
+        keep_but=keep_but,
         golden=golden,
         workspace=WORKSPACE,
+        existing=tuple(placed[:EXISTING_SHOWN]),
+        more_existing=max(0, len(placed) - EXISTING_SHOWN),
+        unseen=len(start.listing) - len(placed),
+        branch=branch,
+        target=target,
     )
     return texts.render("prompts/architect.md.j2", view)

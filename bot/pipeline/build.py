@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from bot.core.errors import BotError, Cancelled, Declined, UserError
+from bot.core.errors import BotError, Cancelled, Declined, Unclear, UserError
 from bot.core.models import Phase, RunId, RunState
 from bot.pipeline.engine import Steps
 from bot.pipeline.job import Job
@@ -12,17 +12,25 @@ from bot.pipeline.rooms import Rooms
 
 log = logging.getLogger(__name__)
 
+PUBLISH_PATIENCE_S = 1800.0
+"""What was built and paid for waits half an hour for GitHub."""
 
-def build(rooms: Rooms, steps: Steps, run: RunId) -> None:
+
+def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, RunId], Job] = Job) -> None:
     """From an accepted trigger to a pull request, or to one terminal state with a reason; no machine left either way."""
-    job = Job(rooms, run)
+    if rooms.runs.get(run).state.ended:  # stopped while it was queued
+        return
+    job = make_job(rooms, run)
     with job.reporting():
         state, reason = _outcome(lambda: _way(steps, job))
         try:
-            steps.run("end", lambda: job.end(state, reason))
+            if state is RunState.SUCCEEDED:  # with the pull request open, a machine that stays is no failure
+                steps.run(Phase.DONE, partial(job.enter, Phase.DONE, job.finish))
+            else:
+                steps.run("end", partial(job.end, reason))
         except BotError as error:
             log.error("build %s: clean-up: %s", run, error)  # the reaper finishes what is left
-        rooms.runs.end(run, state, reason)
+        steps.run("ended", lambda: rooms.runs.end(run, state, reason))
 
 
 def _way(steps: Steps, job: Job) -> None:
@@ -33,10 +41,10 @@ def _way(steps: Steps, job: Job) -> None:
         (Phase.COLLECT, job.collect),
         (Phase.PREVIEW, job.preview),
         (Phase.PUBLISH, job.publish),
-        (Phase.DONE, job.finish),
     )
     for phase, step in order:
-        steps.run(phase, partial(job.enter, phase, step))
+        patience_s = PUBLISH_PATIENCE_S if phase is Phase.PUBLISH else None
+        steps.run(phase, partial(job.enter, phase, step), patience_s=patience_s, look=job.check_cancelled)
 
 
 def _outcome(way: Callable[[], None]) -> tuple[RunState, str]:
@@ -46,6 +54,8 @@ def _outcome(way: Callable[[], None]) -> tuple[RunState, str]:
         return RunState.CANCELLED, str(error)
     except Declined as error:
         return RunState.DECLINED, str(error)
+    except Unclear as error:
+        return RunState.WAITING, str(error)
     except UserError as error:
         return RunState.FAILED, str(error)
     except BotError as error:

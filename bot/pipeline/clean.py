@@ -16,16 +16,17 @@ class CleanMachine:
     A machine that a former process left is never used: nobody knows how far it came. It is deleted first.
     """
 
-    def __init__(self, rooms: Rooms, run: RunId, golden: CommitId) -> None:
+    def __init__(self, rooms: Rooms, run: RunId, golden: CommitId, keep_until: float | None = None) -> None:
         self._rooms = rooms
         self._run = run
         self._golden = golden
+        self._keep_until = keep_until
         self._ahead: Future[VmId] | None = None
 
     @classmethod
-    def of(cls, rooms: Rooms, run: RunId) -> Self:
-        """The clean machine of a build that has a golden image."""
-        return cls(rooms, run, CommitId(rooms.runs.get(run).result["golden"]))
+    def of(cls, rooms: Rooms, run: RunId, keep_until: float | None = None) -> Self:
+        """The clean machine of a build that has a golden image; one of a build that has ended needs a time to be kept."""
+        return cls(rooms, run, CommitId(rooms.runs.get(run).result["golden"]), keep_until)
 
     def branch_ahead(self, executor: Executor) -> None:
         """Start to branch while something else is going on."""
@@ -58,7 +59,7 @@ class CleanMachine:
     def _branch(self) -> VmId:
         rooms = self._rooms
         used = [row for row in rooms.fleet.machines(self._run, live=False) if row.purpose.startswith(PURPOSE)]
-        row = rooms.fleet.intend(self._run, f"{PURPOSE}-{len(used) + 1}", self._golden)
+        row = rooms.fleet.intend(self._run, f"{PURPOSE}-{len(used) + 1}", self._golden, self._keep_until)
         (vm,) = rooms.provider.branch(self._golden)
         rooms.fleet.bind(row.intent, vm)
         rooms.provider.label(

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import stamina
+import tenacity
 from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos import Serializer as DbosSerializer
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, create_engine, func, make_url, select
 
 from bot.core import errors
 from bot.core.errors import BotError, Permanent, Transient, UserError
+from bot.patience import Look, pause
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,12 @@ APPLICATION = "swarm-build"
 VERSION = "swarm-1"
 """Pinned by hand: DBOS's default, a hash of the sources, would strand every build in flight at each deploy."""
 EVENTS, BUILDS, HOUSEKEEPING = "events", "builds", "housekeeping"
-HANDLE_EVENT, BUILD, END_PREVIEW = "handle_event", "build_v1", "end_preview"
+HANDLE_EVENT, BUILD, END_PREVIEW, SHOW_AGAIN = "handle_event", "build_v1", "end_preview", "show_again"
 
 Workflow = Callable[[str], None]
+
+_WORKER_LOCK = 0x5377_6172_6D
+"""The advisory lock of the worker: "Swarm" in ASCII."""
 
 
 class _Json(DbosSerializer):
@@ -117,16 +121,25 @@ class Jobs:
         }
         self._connected().enqueue_in_transaction(db, options, argument)
 
-    def end_preview_later(self, run: str, delay_s: float) -> None:
-        """Take a build's preview away after a delay; a second call changes nothing."""
+    def end_preview_later(self, run: str, delay_s: float, occasion: str = "") -> None:
+        """Look after a delay whether a build's preview has to go; a second call for one occasion changes nothing."""
+        job = f"preview-{run}-{occasion}" if occasion else f"preview-{run}"
+        self._keep_house(END_PREVIEW, job, run, delay_s)
+
+    def show_again(self, order: str, delivery: str) -> None:
+        """Start a build's branch again, soon; once per delivery. `order` is for `Desk.show_again`."""
+        self._keep_house(SHOW_AGAIN, f"show-{delivery}", order)
+
+    def _keep_house(self, workflow: str, job: str, argument: str, delay_s: float | None = None) -> None:
         options: EnqueueOptions = {
-            "workflow_name": END_PREVIEW,
+            "workflow_name": workflow,
             "queue_name": HOUSEKEEPING,
-            "workflow_id": f"preview-{run}",
-            "delay_seconds": delay_s,
+            "workflow_id": job,
             "app_version": VERSION,
         }
-        self._connected().enqueue(options, run)
+        if delay_s is not None:
+            options["delay_seconds"] = delay_s
+        self._connected().enqueue(options, argument)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -137,30 +150,49 @@ class Jobs:
 class Steps:
     """What a workflow calls: each step's result is recorded once, so that a restart does not repeat it."""
 
-    def __init__(self, attempts: int = 5) -> None:
-        self._attempts = attempts
+    def __init__(self, *, patience_s: float = 180.0, first_wait_s: float = 0.5, durable: bool = True) -> None:
+        """`durable` False is for a build that lives and ends with its process: nothing is recorded, no workflow is needed."""
+        self._patience_s = patience_s
+        self._first_wait_s = first_wait_s
+        self._durable = durable
 
-    def run(self, name: str, step: Callable[[], Any]) -> Any:
+    def run(
+        self,
+        name: str,
+        step: Callable[[], Any],
+        *,
+        patience_s: float | None = None,
+        look: Look = lambda: None,
+    ) -> Any:
         """Run a step, or take its recorded result.
 
-        `Transient` is tried again with back-off, as long as the other side asked for or up to 30 s; other errors end
-        the step at once. The error itself is recorded, too, and raised again.
+        `Transient` is tried again, with back-off or after as long as the other side asked for, until `patience_s` (by
+        default the object's) would be passed; other errors end the step at once. The error itself is recorded, too,
+        and raised again. `look` is asked each second of a wait and may raise.
 
         Raises:
             BotError: what the step raised; anything else comes out as `Permanent`.
         """
-        outcome = DBOS.run_step({"name": name}, lambda: self._attempt(name, step))
+        limit_s = self._patience_s if patience_s is None else patience_s
+
+        def work() -> dict[str, Any]:
+            return self._attempt(name, step, limit_s, look)
+
+        outcome = DBOS.run_step({"name": name}, work) if self._durable else work()
         if "error" in outcome:
             raise outcome["error"]
         return outcome["value"]
 
-    def _attempt(self, name: str, step: Callable[[], Any]) -> dict[str, Any]:
+    def _attempt(self, name: str, step: Callable[[], Any], patience_s: float, look: Look) -> dict[str, Any]:
+        trying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Transient),
+            wait=self._next_wait_s,
+            stop=tenacity.stop_before_delay(patience_s),
+            sleep=lambda seconds: pause(seconds, look),
+            reraise=True,
+        )
         try:
-            for attempt in stamina.retry_context(
-                on=_wait, attempts=self._attempts, timeout=None, wait_max=30.0
-            ):
-                with attempt:
-                    return {"value": step()}
+            return {"value": trying(step)}
         except BotError as error:
             if not isinstance(error, UserError):
                 log.warning("step %s: %s: %s", name, type(error).__name__, error)
@@ -168,13 +200,12 @@ class Steps:
         except Exception as error:
             log.exception("step %s broke", name)
             return {"error": Permanent(f"{name}: {type(error).__name__}: {error}")}
-        raise AssertionError("unreachable: retry_context returns or raises")
 
-
-def _wait(error: Exception) -> bool | float:
-    if not isinstance(error, Transient):
-        return False
-    return True if error.retry_after_s is None else error.retry_after_s
+    def _next_wait_s(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome and state.outcome.exception()
+        if isinstance(error, Transient) and error.retry_after_s is not None:
+            return error.retry_after_s
+        return float(min(30.0, self._first_wait_s * 2 ** (state.attempt_number - 1)))
 
 
 class Engine:
@@ -184,7 +215,9 @@ class Engine:
         self._url = database_url
         self._concurrent_builds = concurrent_builds
 
-    def launch(self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow) -> None:
+    def launch(
+        self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow, show_again: Workflow
+    ) -> None:
         """Register the workflows, take up what a former process left, and start to poll the queues."""
         DBOS(
             config={
@@ -201,6 +234,7 @@ class Engine:
         DBOS.workflow(name=HANDLE_EVENT)(_named("handle_event", handle_event))
         DBOS.workflow(name=BUILD)(_named("build", build))
         DBOS.workflow(name=END_PREVIEW)(_named("end_preview", end_preview))
+        DBOS.workflow(name=SHOW_AGAIN)(_named("show_again", show_again))
         DBOS.launch()
         # Polled twice a second: an idle worker costs 3 % of a core, and a label waits a quarter second on average.
         DBOS.register_queue(
@@ -236,13 +270,19 @@ def _named(name: str, workflow: Workflow) -> Workflow:
 
 @contextmanager
 def only_worker(database_url: str) -> Iterator[None]:
-    """Hold the lock that makes this process the one worker of a SQLite database. Postgres needs none.
+    """Hold the lock that makes this process the one worker of a database.
+
+    Until workers have ids and heartbeats of their own, a second one would take up the first one's builds.
 
     Raises:
         UserError: another worker holds it.
     """
     url = make_url(database_url)
-    if url.get_backend_name() != "sqlite" or not url.database:
+    if url.get_backend_name() != "sqlite":
+        with _only_on_postgres(database_url):
+            yield
+        return
+    if not url.database:
         yield
         return
     path = Path(f"{url.database}.worker.lock")
@@ -251,9 +291,17 @@ def only_worker(database_url: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
-                f"another worker runs on {url.database}: SQLite allows one; set DATABASE_URL to Postgres for more"
-            ) from None
+            raise UserError(f"another worker runs on {url.database}: there can be one") from None
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _only_on_postgres(database_url: str) -> Iterator[None]:
+    database = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with database.connect() as session:  # the lock lives as long as this session
+        if not session.execute(select(func.pg_try_advisory_lock(_WORKER_LOCK))).scalar():
+            raise UserError("another worker runs on this database: for now there can be one")
+        yield
+    database.dispose()

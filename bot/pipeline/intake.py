@@ -3,21 +3,41 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bot.core import policy
+from bot.core import policy, words
 from bot.core.codec import load
-from bot.core.errors import BotError, Transient
-from bot.core.events import CommentCreated, Event, IssueLabeled
-from bot.core.models import Repo, RunId
-from bot.core.policy import Answer, CancelRun, Concern, EndPreview, Nothing, Permission, Refuse, StartBuild
-from bot.core.texts import Texts
+from bot.core.decisions import (
+    Answer,
+    CancelRun,
+    Decision,
+    EndIssue,
+    EndPullRequest,
+    ExtendPreview,
+    GiveOrder,
+    LetCiRun,
+    Nothing,
+    OutdatePreview,
+    Refuse,
+    ShowAgain,
+    StartBuild,
+)
+from bot.core.errors import BotError, Transient, UserError
+from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed
+from bot.core.installations import InstallationEvent
+from bot.core.models import Brief, Repo, RunId, RunState
+from bot.core.policy import Ask, Concern, Permission
+from bot.core.prompts import AnsweredPrompt
 from bot.core.views import answer_view, refusal_view
-from bot.github.app import GitHubApp
 from bot.github.client import Repository
-from bot.pipeline.engine import Jobs
-from bot.pipeline.journal.runs import Run, Runs
-from bot.pipeline.journal.usage import Usage
+from bot.pipeline import narrate, planning
+from bot.pipeline.desk import Desk
+from bot.pipeline.journal.runs import Run
+from bot.pipeline.lifecycle import Lifecycle
+from bot.pipeline.rooms import Rooms
+from bot.pipeline.standing import builds_of, standing_of
+
+Steering = GiveOrder | ExtendPreview | LetCiRun | ShowAgain | Refuse
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +48,26 @@ def run_id_of(delivery: str) -> RunId:
 
 
 @dataclass(frozen=True, slots=True)
+class _Case:
+    """One delivery on its way through."""
+
+    delivery: str
+    event: Event
+    concern: Concern
+    repository: Repository
+    builds: list[Run]
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """Handles one delivery after the other."""
 
-    runs: Runs
-    usage: Usage
-    jobs: Jobs
-    github: GitHubApp
-    texts: Texts
+    rooms: Rooms
+    desk: Desk
     trigger_label: str
-    least: Permission
-    status_page: Callable[[RunId], str]
-    end_preview: Callable[[Repo, int, str], None]
-    """Take the preview of a pull request away: repository, number, reason."""
+    lifecycle: Lifecycle
+    outdate_preview: Callable[[Repo, int, str, str], None]
+    """Say that the preview of a pull request is old: repository, number, new head, who pushed it."""
 
     def handle(self, delivery: str) -> str:
         """Do what a stored delivery asks for; what was done, for the log. Doing it twice changes nothing more.
@@ -48,29 +75,43 @@ class Intake:
         Raises:
             Transient: GitHub or the database did not answer; worth another try.
         """
-        event: Event = load(Event, self.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
-        concern = policy.concerns(event, self.trigger_label)
+        event: Event = load(Event, self.rooms.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
+        if isinstance(event, InstallationEvent):
+            return self._note(delivery, self.lifecycle.moved(event))
+        label = self._trigger(event)
+        concern = policy.concerns(event, label)
         if concern is None:
             return self._note(delivery, "it asks nothing of us")
-        repository = self.github.repository(concern.repo)
-        active = self._active(concern)
+        repository = self.rooms.github.repository(concern.repo)
+        builds = builds_of(self.rooms.runs, concern)
         decision = policy.decide(
             event,
-            trigger_label=self.trigger_label,
+            trigger_label=label,
             permission=self._permission(repository, concern),
-            least=self.least,
-            active=active.id if active else None,
+            least=self.rooms.least,
+            standing=standing_of(self.rooms, concern, builds, delivery),
         )
-        return self._note(delivery, self._carry_out(decision, event, concern, repository, delivery))
+        case = _Case(delivery, event, concern, repository, builds)
+        return self._note(delivery, self._carry_out(decision, case))
 
     def _note(self, delivery: str, outcome: str) -> str:
-        self.runs.note_outcome(delivery, outcome)
+        self.rooms.runs.note_outcome(delivery, outcome)
         log.info("delivery %s: %s", delivery, outcome)
         return outcome
 
-    def _active(self, concern: Concern) -> Run | None:
-        builds = self.runs.of_issue(concern.repo.full_name, concern.number)
-        return next((run for run in builds if not run.state.ended), None)
+    def _trigger(self, event: Event) -> str:
+        """The label that starts builds: ours, or the event's if the repository has chosen it."""
+        if not isinstance(event, IssueLabeled | IssueUnlabeled):
+            return self.trigger_label
+        if policy.concerns(event, self.trigger_label) or not policy.plausible_label(event.label):
+            return self.trigger_label
+        repository = self.rooms.github.repository(event.repo)
+        try:
+            chosen = planning.configured(repository, repository.base().branch).label
+        except UserError as error:  # a build says so; a label that may not even be ours is no place for it
+            log.info("label %s of %s: %s", event.label, event.repo.full_name, error)
+            return self.trigger_label
+        return chosen or self.trigger_label
 
     def _permission(self, repository: Repository, concern: Concern) -> Permission:
         if not concern.needs_permission:
@@ -83,47 +124,95 @@ class Intake:
             log.warning("permission of %s: %s; taken as none", concern.sender, error)
             return Permission.NONE
 
-    def _carry_out(
-        self, decision: policy.Decision, event: Event, concern: Concern, repository: Repository, delivery: str
-    ) -> str:
+    def _carry_out(self, decision: Decision, case: _Case) -> str:  # noqa: PLR0911  # a case per decision
         match decision:
             case StartBuild():
-                assert isinstance(event, IssueLabeled | CommentCreated)  # noqa: S101  # the only events that can ask for it
-                return self._start(event, decision, delivery)
+                return self._start(decision, case)
             case CancelRun(run=run, reason=reason):
-                self.runs.cancel(run, concern.sender, reason)
+                self.rooms.runs.cancel(run, case.concern.sender, reason)
                 return f"build {run} asked to stop: {reason}"
-            case EndPreview(pull_request=number, reason=reason):
-                self.end_preview(concern.repo, number, reason)
-                return f"preview of #{number} ended: {reason}"
-            case Refuse(why=why):
-                body = self.texts.render("github/refusal.md.j2", refusal_view(concern.sender, why))
-                repository.say(concern.number, body, f"refusal={delivery}")
-                return f"refused @{concern.sender}: {why}"
+            case EndIssue() | EndPullRequest():
+                return self._end(decision, case)
+            case OutdatePreview(pull_request=number, head_sha=sha):
+                self.outdate_preview(case.concern.repo, number, sha, case.concern.sender)
+                return f"the branch of #{number} was moved to {sha[:9]}"
             case Answer():
-                return self._answer(decision, concern, repository, delivery)
+                return self._answer(decision, case)
             case Nothing(why=why):
                 return why
+            case _:
+                return self._steer(decision, case)
 
-    def _start(self, event: IssueLabeled | CommentCreated, decision: StartBuild, delivery: str) -> str:
-        run = run_id_of(delivery)
-        request = policy.request_of(event, decision, delivery)
-        made = self.runs.create(run, request, lambda db: self.jobs.build(db, run, request.repo.full_name))
+    def _end(self, decision: EndIssue | EndPullRequest, case: _Case) -> str:
+        repo, sender, event = case.concern.repo, case.concern.sender, case.event
+        if isinstance(decision, EndIssue):
+            return self.lifecycle.end_issue(repo, decision.issue, sender, decision.reason)
+        merged = event.head_branch if isinstance(event, PullRequestClosed) and event.merged else ""
+        return self.lifecycle.end_pull_request(
+            repo, decision.pull_request, sender, decision.reason, delete_branch=merged
+        )
+
+    def _steer(self, decision: Steering, case: _Case) -> str:
+        number, delivery = case.concern.number, case.delivery
+        match decision:
+            case GiveOrder():
+                return self._give(decision, case)
+            case ExtendPreview(run=run, seconds=seconds):
+                return self.desk.extend(run, seconds, number, delivery)
+            case LetCiRun(run=run, seen=seen):
+                return self.desk.let_ci_run(run, seen, number, delivery)
+            case ShowAgain(run=run):
+                self.rooms.jobs.show_again(f"{run} {number} {delivery}", delivery)
+                self._heard(case)
+                return f"build {run} is shown again"
+            case Refuse(why=why):
+                body = self.rooms.texts.render("github/refusal.md.j2", refusal_view(case.concern.sender, why))
+                case.repository.say(number, body, f"refusal={case.concern.sender}")  # once, however often
+                return f"refused @{case.concern.sender}: {why}"
+
+    def _start(self, decision: StartBuild, case: _Case) -> str:
+        run, earlier = run_id_of(case.delivery), case.builds[0].request if case.builds else None
+        request = policy.request_of(case.event, decision, case.delivery, earlier)
+        if request is None:
+            return "no build of this issue is known"
+        if case.concern.ask is Ask.ANSWER:
+            request = replace(request, feedback=self._answered(request.feedback, case))
+        made = self.rooms.runs.create(
+            run, request, lambda db: self.rooms.jobs.build(db, run, request.repo.full_name)
+        )
+        if case.concern.number != request.issue:
+            self._heard(case)
         return f"build {run} {'queued' if made else 'was queued before'}"
 
-    def _answer(self, answer: Answer, concern: Concern, repository: Repository, delivery: str) -> str:
-        run = self.runs.get(answer.run) if answer.run else None
-        spent = self.usage.committed_microusd(run.id) if run else 0
+    def _answered(self, answer: str, case: _Case) -> str:
+        """The answer together with what was asked: the next reader of the issue has not heard the questions."""
+        asked = next(run for run in case.builds if run.state is RunState.WAITING)
+        view = AnsweredPrompt(load(Brief, asked.result["brief"]).questions, answer)
+        return self.rooms.texts.render("prompts/answered.md.j2", view)
+
+    def _give(self, decision: GiveOrder, case: _Case) -> str:
+        sender = case.concern.sender
+        if self.rooms.orders.give(decision.run, case.delivery, decision.order, decision.text, sender):
+            self.rooms.runs.record(decision.run, "note", text=f"@{sender} says: {decision.order}")
+        self._heard(case)
+        return f"build {decision.run} was told: {decision.order}"
+
+    @staticmethod
+    def _heard(case: _Case) -> None:
+        """A reaction says that a command was understood where no words are needed."""
+        try:
+            if case.concern.comment_id is not None:
+                case.repository.react_to_comment(case.concern.comment_id, "+1")
+        except BotError as error:  # the command is followed all the same
+            log.warning("reaction on comment %s: %s", case.concern.comment_id, error)
+
+    def _answer(self, answer: Answer, case: _Case) -> str:
         view = answer_view(
             answer,
-            run=run.id if run else None,
-            phase=run.phase if run else None,
-            spent_microusd=spent,
-            cap_microusd=self.usage.cap_microusd,
-            status_url=self.status_page(run.id) if run else "",
+            build=narrate.seen_progress(self.rooms, answer.run) if answer.run else None,
+            doing=words.PHASES[self.rooms.runs.get(answer.run).phase] if answer.run else "",
             trigger_label=self.trigger_label,
         )
-        repository.say(
-            concern.number, self.texts.render(f"github/{answer.reply}.md.j2", view), f"answer={delivery}"
-        )
+        text = self.rooms.texts.render(f"github/{answer.reply}.md.j2", view)
+        case.repository.say(case.concern.number, text, f"answer={case.delivery}")
         return f"answered with {answer.reply}"

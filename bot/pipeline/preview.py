@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from bot.core.errors import BotError, Permanent, Transient
-from bot.core.models import AppKind, Artifact, Evidence, VmId
+from bot.core.models import AppKind, Artifact, Evidence, OwnTests, VmId
+from bot.core.plan import AppSetup
+from bot.patience import Look, watched
 from bot.vms.base import Dial, Provider, Shell
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,8 @@ WORKSPACE = "/root/workspace"
 TOOLS = "/opt/swarm/preview"
 PORT, BRIDGE_PORT = 3000, 8080
 """Both are ports that Vers is known to route."""
-INSTALL_LIMIT_S, CHECK_LIMIT_S, BRIDGE_LIMIT_S, PROBE_LIMIT_S = 600.0, 600.0, 15.0, 30.0
+_ANSWER_LIMIT_S, _REDIRECTS = 10.0, 5
+INSTALL_LIMIT_S, CHECK_LIMIT_S, TEST_LIMIT_S, BRIDGE_LIMIT_S, PROBE_LIMIT_S = 600.0, 600.0, 300.0, 15.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,23 @@ class Preview:
         registry: Dial,
         tools: PreviewTools,
         start_limit_s: float,
+        probe_limit_s: float = PROBE_LIMIT_S,
         now: Callable[[], str],
         check_cancelled: Callable[[], None],
+        folder: str = "",
+        setup: AppSetup | None = None,
     ) -> None:
+        """`folder`, below the workspace, is where the app lies and is installed, tested and started."""
         self._shell = shell
+        self._app = f"{WORKSPACE}/{folder}".rstrip("/")
         self._provider = provider
         self._registry = registry
         self._tools = tools
         self._start_limit_s = start_limit_s
+        self._probe_limit_s = probe_limit_s
         self._now = now
         self._check_cancelled = check_cancelled
+        self._setup = setup or AppSetup()
 
     def show(self, files: Sequence[Artifact], kind: AppKind, check: str) -> Evidence:
         """Install, start and probe; or, for kind "none", run the check command.
@@ -69,7 +79,13 @@ class Preview:
         """
         self._place(files)
         blank = Evidence(kind=kind, ok=False, vm=self._shell.vm, probed_at=self._now())
-        installed = self._do("install", INSTALL_LIMIT_S + 30, workspace=WORKSPACE)
+        installed = self._do(
+            "install",
+            INSTALL_LIMIT_S + 30,
+            workspace=self._app,
+            command=self._setup.install,
+            env=dict(self._setup.env),
+        )
         blank = replace(blank, install_seconds=installed["seconds"])
         if installed["exit_status"] != 0:
             problem = f"the dependencies did not install (exit status {installed['exit_status']})"
@@ -77,6 +93,8 @@ class Preview:
         self._check_cancelled()
         if kind is AppKind.NONE:
             return self._run_check(blank, check)
+        blank = replace(blank, tests=self._test())
+        self._check_cancelled()
         return self._serve(blank)
 
     def _place(self, files: Sequence[Artifact]) -> None:
@@ -97,8 +115,21 @@ class Preview:
             raise Permanent(f"{action} on the clean machine answered {done.text[:200]!r}")
         return answer
 
+    def _test(self) -> OwnTests | None:
+        ran = self._do("test", TEST_LIMIT_S + 30, workspace=self._app, limit_s=TEST_LIMIT_S)
+        if not ran["command"]:
+            return None
+        return OwnTests(ran["command"], ran["exit_status"], ran["output"], round(ran["seconds"], 1))
+
     def _run_check(self, blank: Evidence, check: str) -> Evidence:
-        ran = self._do("check", CHECK_LIMIT_S + 30, workspace=WORKSPACE, command=check, limit_s=CHECK_LIMIT_S)
+        ran = self._do(
+            "check",
+            CHECK_LIMIT_S + 30,
+            workspace=self._app,
+            command=check,
+            env=dict(self._setup.env),
+            limit_s=CHECK_LIMIT_S,
+        )
         status = ran["exit_status"]
         return replace(
             blank,
@@ -111,24 +142,32 @@ class Preview:
         )
 
     def _serve(self, blank: Evidence) -> Evidence:
-        limit_s = self._start_limit_s
+        limit_s, port = self._start_limit_s, self._setup.port or PORT
         started = self._do(
-            "start", limit_s + 30, workspace=WORKSPACE, kind=str(blank.kind), port=PORT, limit_s=limit_s
+            "start",
+            limit_s + 30,
+            workspace=self._app,
+            kind=str(blank.kind),
+            port=port,
+            limit_s=limit_s,
+            command=self._setup.start,
+            env=dict(self._setup.env),
         )
         evidence = replace(blank, start_seconds=started["seconds"], output=started["output"])
-        port = PORT
-        if started["listens"] == "ipv4":
+        ipv4 = started["listens"] == "ipv4"
+        if ipv4 or (started["listens"] and port not in (PORT, BRIDGE_PORT)):
+            bridge = BRIDGE_PORT if port != BRIDGE_PORT else PORT
             bridged = self._do(
-                "bridge", BRIDGE_LIMIT_S + 30, port=PORT, bridge_port=BRIDGE_PORT, limit_s=BRIDGE_LIMIT_S
+                "bridge", BRIDGE_LIMIT_S + 30, port=port, bridge_port=bridge, limit_s=BRIDGE_LIMIT_S
             )
-            evidence, port = replace(evidence, bridged=True), BRIDGE_PORT
+            evidence, port = replace(evidence, bridged=ipv4), bridge
             started = {**started, "problem": bridged["problem"]}
         if started["problem"]:
             return replace(evidence, problem=started["problem"])
         return self._probe(evidence, self._provider.public_url(self._shell.vm, port))
 
     def _probe(self, evidence: Evidence, url: str) -> Evidence:
-        status, problem = visit(url, self._check_cancelled)
+        status, problem = visit(url, self._check_cancelled, self._probe_limit_s)
         evidence = replace(
             evidence, url=url, status=status, problem=problem, ok=not problem, probed_at=self._now()
         )
@@ -139,21 +178,48 @@ class Preview:
         )
 
 
-def visit(url: str, check_cancelled: Callable[[], None], limit_s: float = PROBE_LIMIT_S) -> tuple[int, str]:
-    """(status, problem) of an address as a visitor sees it; asked again until it answers below 400 or `limit_s` passed."""
+def visit(url: str, check_cancelled: Look, limit_s: float = PROBE_LIMIT_S) -> tuple[int, str]:
+    """(status, problem) of an address as a visitor sees it; asked again until it answers below 400 or `limit_s` passed.
+
+    Redirects are followed on the same host and port only, and no body is read: the app at the other end is a
+    stranger, who would choose where we go next and how long we listen.
+    """
     end = time.monotonic() + limit_s
-    pause = _Backoff()
-    with httpx.Client(follow_redirects=True, timeout=10.0) as client:
-        while True:
-            check_cancelled()
-            try:
-                status = client.get(url).status_code
-                problem = "" if status < 400 else f"{url} answered with status {status}"
-            except httpx.HTTPError as error:
-                status, problem = 0, f"{url} did not answer: {type(error).__name__}: {error}"
-            if not problem or time.monotonic() > end:
-                return status, problem
-            pause()
+    wait = _Backoff()
+
+    def look() -> None:
+        check_cancelled()
+        if time.monotonic() > end + _ANSWER_LIMIT_S:
+            raise _TooLongError
+
+    while True:
+        try:
+            status = watched(lambda: _status(url), look)
+            problem = "" if status < 400 else f"{url} answered with status {status}"
+        except httpx.HTTPError as error:
+            status, problem = 0, f"{url} did not answer: {type(error).__name__}: {error}"
+        except _TooLongError:
+            return 0, f"{url} did not answer within {limit_s:g} s"
+        if not problem or time.monotonic() > end:
+            return status, problem
+        wait()
+
+
+class _TooLongError(Exception):
+    """An answer that drips in for ever."""
+
+
+def _status(url: str) -> int:
+    with httpx.Client(follow_redirects=False, timeout=_ANSWER_LIMIT_S) as client:
+        request = client.build_request("GET", url)
+        for _ in range(_REDIRECTS):
+            answer = client.send(request, stream=True)
+            answer.close()
+            following = answer.next_request
+            if following is None or following.url.netloc != request.url.netloc:
+                break
+            request = following
+        return answer.status_code
 
 
 class _Backoff:

@@ -1,4 +1,4 @@
-"""The one progress comment of a build: made once, edited on phase changes and otherwise at a pace GitHub likes."""
+"""The one progress comment of an issue: made once, edited on phase changes and otherwise at a pace GitHub likes."""
 
 import logging
 import threading
@@ -10,12 +10,11 @@ from typing import Self
 from bot.core.errors import BotError, NotFound
 from bot.core.models import RunId
 from bot.github.client import Repository
-from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.runs import Run, Runs
+from bot.pipeline.pace import Pace, Weight
 
 log = logging.getLogger(__name__)
 
-EDIT_EVERY_S = 15.0
-"""Between two edits without a change of phase: four a minute, of the 80 content writes that GitHub allows."""
 LOOK_EVERY_S = 0.5
 
 
@@ -24,7 +23,8 @@ class Reporter:
     """Keeps the progress comment of one build true, in a thread of its own, from the journal.
 
     Used as a context: the thread runs inside, and leaving it writes the final text. What GitHub says to it never
-    ends a build: an edit that failed is tried again with the next.
+    ends a build: an edit that failed, or for which the budget had no room, is made with the next. A build that was
+    stopped before it wrote anything stays silent: somebody changed their mind, and there is nothing to tell.
     """
 
     run: RunId
@@ -33,6 +33,7 @@ class Reporter:
     render: Callable[[], str]
     """The comment's text as of now, marker included."""
     now: Callable[[], float]
+    pace: Pace
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _seen: int = 0
@@ -49,38 +50,70 @@ class Reporter:
         self._stop.set()
         if self._thread:
             self._thread.join()
-        self._write()
+        if self._edited_at or not self.runs.cancellation(self.run):
+            self._write(Weight.LAST)
 
     def _watch(self) -> None:
         self._greet()
+        late = False
         while not self._stop.wait(LOOK_EVERY_S):
             events = self.runs.events(self.run, self._seen)
-            urgent = any(event.kind in ("phase", "state") for event in events)
-            due = bool(events) and self.now() - self._edited_at >= EDIT_EVERY_S
-            if urgent or due:
-                self._seen = events[-1].seq
-                self._write()
+            urgent = late or any(event.kind in ("phase", "state") for event in events)
+            if not (events or late):
+                continue
+            if self._write(Weight.PHASE if urgent else Weight.ROUTINE):
+                late, self._seen = False, events[-1].seq if events else self._seen
+            else:
+                late = urgent
 
     def _greet(self) -> None:
         """The 👀 on the issue, so that the person who asked sees at once that somebody heard."""
+        if self.runs.cancellation(self.run):
+            return
         request = self.runs.get(self.run).request
         try:
-            self.repository.react(request.issue, "eyes")
+            if self.pace.take(request.repo.installation_id, Weight.PHASE):
+                self.repository.react(request.issue, "eyes")
         except BotError as error:
             log.warning("reaction on #%s: %s", request.issue, error)
-        self._write()
+        self._write(Weight.PHASE)
 
-    def _write(self) -> None:
+    def _write(self, weight: Weight) -> bool:
+        """Bring the comment up to date, if the budget has room for it."""
         run = self.runs.get(self.run)
+        if not self._may(run, weight):
+            return False
         self._edited_at = self.now()
+        marker = f"issue={run.request.issue}"
         try:
             body = self.render()
-            if run.comment_id is not None:
+            if (comment := run.comment_id or self._of_earlier_build(run)) is not None:
                 try:
-                    self.repository.edit_comment(run.comment_id, body, f"build={self.run}")
-                    return
+                    self.repository.edit_comment(comment, body, marker)
+                    if run.comment_id is None:
+                        self.runs.set_comment(self.run, comment)
+                    return True
                 except NotFound:
                     log.info("the progress comment of build %s was deleted; it is written anew", self.run)
-            self.runs.set_comment(self.run, self.repository.say(run.request.issue, body, f"build={self.run}"))
+            self.runs.set_comment(self.run, self.repository.say(run.request.issue, body, marker))
         except BotError as error:
             log.warning("progress comment of build %s: %s", self.run, error)
+        return True
+
+    def _may(self, run: Run, weight: Weight) -> bool:
+        """The first write pays for the last one too, so that no comment stays behind as "building"."""
+        installation, begun = run.request.repo.installation_id, bool(self._edited_at)
+        if weight is Weight.LAST:
+            return begun or self.pace.take(installation, weight)
+        slots = 1 if begun else 2
+        return self.pace.take(
+            installation, weight, active=self._active(run), last_at=self._edited_at, slots=slots
+        )
+
+    def _active(self, run: Run) -> int:
+        ours = run.request.repo.installation_id
+        return sum(each.request.repo.installation_id == ours for each in self.runs.active())
+
+    def _of_earlier_build(self, run: Run) -> int | None:
+        builds = self.runs.of_issue(run.request.repo.full_name, run.request.issue)
+        return next((each.comment_id for each in builds if each.comment_id is not None), None)

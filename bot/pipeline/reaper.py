@@ -1,7 +1,6 @@
 """Nothing outlives its reason: machines whose build has ended, intents that never became one, orphans of a lost answer."""
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +35,8 @@ class Reaper:
 
     def _is_over(self, row: VmRow) -> bool:
         if row.keep_until is not None:
-            return row.keep_until < self.now()
+            # `pipeline.previews` ends a preview, with its address on GitHub; here only what it could not.
+            return row.keep_until + ORPHAN_AGE_S < self.now()
         try:
             return self.runs.get(row.run).state.ended
         except NotFound:
@@ -79,13 +79,3 @@ class Reaper:
             return self.provider.metadata(vm.id).parent_commit in golden
         except NotFound:
             return False  # it went since the list was made
-
-    def run_forever(self, stop: threading.Event, every_s: float) -> None:
-        """Sweep at once and then every `every_s` seconds, until `stop`."""
-        while True:
-            try:
-                self.sweep()
-            except BotError as error:
-                log.warning("the sweep for leftovers ended early: %s", error)
-            if stop.wait(every_s):
-                return

@@ -1,20 +1,26 @@
 """All that a build touches, handed in by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot.agents.golden import GoldenImages
 from bot.agents.lines import Lines
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.core.models import BuildRequest, CommitId, RunId
+from bot.core.plan import Allowed, Plan
+from bot.core.policy import Permission
+from bot.core.prompts import Remark
 from bot.core.texts import Texts
 from bot.github.app import GitHubApp
 from bot.pipeline.brief import BriefResult
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.fleet import Fleet
+from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
 from bot.vms.base import Connect, Provider
 
@@ -25,8 +31,8 @@ class Limits:
 
     run_minutes: float
     start_seconds: float
-    preview_hours: float
-    agent_model: str
+    approval_hours: float
+    """How long a specification waits for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Rooms:
     fleet: Fleet
     usage: Usage
     results: Results
+    orders: Orders
     jobs: Jobs
     provider: Provider
     connect: Connect
@@ -47,8 +54,12 @@ class Rooms:
     preview_tools: PreviewTools
     limits: Limits
     deployment: str
-    read_issue: Callable[[RunId, BuildRequest], BriefResult]
-    make_swarm: Callable[[RunId, CommitId, float], Swarm]
-    """(run, golden commit, deadline in seconds since the epoch)."""
+    allowed: Allowed
+    least: Permission
+    """What it takes to start or steer a build."""
+    read_issue: Callable[[RunId, BuildRequest, Sequence[Remark]], BriefResult]
+    make_swarm: Callable[[RunId, CommitId, float, Plan, Outside], Swarm]
+    """(run, golden commit, deadline in seconds since the epoch, plan, the people around)."""
     status_page: Callable[[RunId], str]
     now: Callable[[], float]
+    pace: Pace

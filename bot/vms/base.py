@@ -163,7 +163,8 @@ class Shell(Protocol):
         """Run a shell command. At `timeout_s` the command's whole process group is ended and `Transient` is raised.
 
         Raises:
-            Permanent: `check` and the exit status is not 0; the message carries the last lines of stderr.
+            Permanent: `check` and the exit status is not 0; the message carries the last lines of stderr. Or the
+                command wrote more than 16 MiB, or 1 MiB on stderr.
         """
         ...
 

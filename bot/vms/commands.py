@@ -17,6 +17,24 @@ def bounded(command: str, timeout_s: float) -> str:
     return f"timeout -s KILL {timeout_s:g} bash -c {quote(command)}; exit $?"
 
 
+def unbounded(command: str) -> str:
+    """A command without a limit, whose end by a signal is an exit status, too; see `bounded`."""
+    return f"bash -c {quote(command)}; exit $?"
+
+
+def stoppable(command: str, timeout_s: float, pid_file: str) -> str:
+    """A command whose process group another session can end by `stop`; status 124 if it runs for `timeout_s` (0: no limit)."""
+    return (
+        f"timeout -k 2 {timeout_s:g} bash -c {quote(command)} <&0 & "  # a job in the background would read nothing
+        f"echo $! >{quote(pid_file)}; {{ wait $!; }} 2>/dev/null; s=$?; rm -f {quote(pid_file)}; exit $s"
+    )
+
+
+def stop(pid_file: str) -> str:
+    """End what `stoppable` started: `timeout` hands the signal on to the whole group, and kills it two seconds later."""
+    return f"[ ! -e {quote(pid_file)} ] || kill -TERM $(cat {quote(pid_file)})"
+
+
 def follow(path: str, offset: int) -> str:
     """Print a file from a byte offset and go on as it grows; wait for it if it does not exist.
 

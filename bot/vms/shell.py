@@ -12,6 +12,7 @@ import stamina
 from bot.core.errors import Permanent, Transient
 from bot.core.models import VmId
 from bot.vms import commands
+from bot.vms.attach import Attached
 from bot.vms.base import Completed, Dial
 
 T = TypeVar("T")
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _GRACE_S = 15.0  # the machine kills a command at its limit; this much later the line itself is in doubt
 _DRAIN_S = 2.0
 _TRANSFER_TIMEOUT_S = 180.0
+_OUTPUT_LIMIT_BYTES = 16 << 20
+_ERRORS_LIMIT_BYTES = 1 << 20
 _KILLED = 128 + 9
 _TRUNCATED = 9
 _CUT_SHORT = 75
@@ -86,6 +89,22 @@ class SshShell:
     ) -> Completed:
         return self._run(command, stdin=stdin, timeout_s=timeout_s, check=check)
 
+    def attach(
+        self,
+        command: str,
+        *,
+        stdin: Callable[[], bytes] | None = None,
+        stdout: Callable[[bytes], object],
+        stderr: Callable[[bytes], object],
+    ) -> int:
+        """Run a shell command without a limit, its streams connected to ours; its exit status. See `Attached`.
+
+        Raises:
+            LineLost: the line broke before it ended.
+        """
+        with closing(self._line.session(commands.unbounded(command), poll_s=0.25)) as session:
+            return Attached(self.vm, session, stdin=stdin, stdout=stdout, stderr=stderr).status()
+
     def follow(self, path: str, offset: int, *, idle_s: float = 1.0) -> Iterator[bytes]:
         with closing(self._line.session(commands.follow(path, offset), poll_s=idle_s)) as session:
             while (data := session.read()) != b"":
@@ -131,7 +150,7 @@ class SshShell:
         stdin: bytes = b"",
         timeout_s: float = _TRANSFER_TIMEOUT_S,
         check: bool = True,
-        limit_bytes: int | None = None,
+        limit_bytes: int = _OUTPUT_LIMIT_BYTES,
     ) -> Completed:
         started = time.monotonic()
         with closing(self._line.session(commands.bounded(command, timeout_s), poll_s=0.25)) as session:
@@ -150,7 +169,7 @@ class SshShell:
 class _Exchange:
     """The three streams of one command, all moving at once: a full one would stop the others for ever."""
 
-    def __init__(self, session: Session, stdin: bytes, limit_bytes: int | None, deadline: float) -> None:
+    def __init__(self, session: Session, stdin: bytes, limit_bytes: int, deadline: float) -> None:
         self._session = session
         self._stdin = stdin
         self._limit_bytes = limit_bytes
@@ -159,13 +178,15 @@ class _Exchange:
         self._stderr: list[bytes] = []
         self._moved_at = time.monotonic()
         self._over = False
+        self._erring = False
+        """More on standard error than anybody would read."""
 
     def complete(self) -> Completed | None:
         """The command's outcome, or None if it did not end in time.
 
         Raises:
             LineLost: no exit status came.
-            Permanent: more output than the limit.
+            Permanent: more output or errors than the limit.
         """
         helpers = [threading.Thread(target=self._drain_errors, name="ssh-stderr", daemon=True)]
         if self._stdin:
@@ -177,6 +198,7 @@ class _Exchange:
         try:
             in_time = self._drain_output()
             helpers[0].join(_DRAIN_S)
+            self._check_errors()
         finally:
             self._over = True
         status = self._session.exit_status(max(0.0, self._deadline - time.monotonic())) if in_time else None
@@ -187,18 +209,23 @@ class _Exchange:
     def _drain_output(self) -> bool:
         size = 0
         while (data := self._session.read()) != b"":
+            self._check_errors()
             if data:
                 self._stdout.append(data)
                 self._moved_at = time.monotonic()
                 size += len(data)
-                if self._limit_bytes is not None and size > self._limit_bytes:
+                if size > self._limit_bytes:
                     raise Permanent(f"more than {self._limit_bytes} bytes of output")
             elif self._left_behind():
                 self._over = True  # nor are its errors waited for
                 return True
-            elif time.monotonic() > self._deadline:
+            if time.monotonic() > self._deadline:  # also of one that never stops talking
                 return False
         return True
+
+    def _check_errors(self) -> None:
+        if self._erring:
+            raise Permanent(f"more than {_ERRORS_LIMIT_BYTES} bytes on standard error")
 
     def _left_behind(self) -> bool:
         """The command has ended, and a process that it left in the background holds its output open."""
@@ -207,8 +234,13 @@ class _Exchange:
         return self._session.exit_status(0.0) is not None
 
     def _drain_errors(self) -> None:
+        size = 0
         while not self._over and (data := self._session.read_error()) != b"":
             if data:
+                size += len(data)
+                if size > _ERRORS_LIMIT_BYTES:
+                    self._erring = True
+                    return
                 self._stderr.append(data)
                 self._moved_at = time.monotonic()
 

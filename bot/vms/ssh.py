@@ -1,8 +1,5 @@
 """SSH inside TLS: the line to one machine, and what opens it. The only room that knows paramiko."""
 
-import base64
-import binascii
-import io
 import logging
 import ssl
 import threading
@@ -26,6 +23,7 @@ from bot.core.models import VmId
 from bot.vms import commands, tls
 from bot.vms.base import Dial, Provider, SshKey, VmState
 from bot.vms.forward import serve
+from bot.vms.keys import private_key, public_key
 from bot.vms.shell import LineLost, SshShell
 
 __all__ = ["FOREIGN", "LineLost", "SshConnector", "SshLine", "SshShell"]
@@ -47,7 +45,6 @@ _STATUS_EVERY_S = 2.0
 _SESSIONS = 9  # sshd allows 10 on a connection (MaxSessions); one stays free for ourselves
 _SLOT_TIMEOUT_S = 120.0
 _FORWARD_TRIES = 20
-_KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
 
 
 class SshConnector:
@@ -119,7 +116,7 @@ class SshConnector:
             return transport
 
     def _authenticate(self, transport: paramiko.Transport, vm: VmId, key: SshKey) -> None:
-        kind, pinned = _public_key(key.host_key)
+        kind, pinned = public_key(key.host_key)
         options = transport.get_security_options()
         options.kex = [name for name in options.kex if name.startswith("curve25519")]
         if kind in options.key_types:
@@ -129,7 +126,7 @@ class SshConnector:
         transport.start_client(timeout=_STEP_TIMEOUT_S)
         if transport.get_remote_server_key().asbytes() != pinned:
             raise Unauthentic(f"the host key of {vm} is not the one that its provider knows")
-        transport.auth_publickey("root", _private_key(key.private_key))
+        transport.auth_publickey("root", private_key(key.private_key))
 
 
 class SshLine:
@@ -380,20 +377,3 @@ class _Stream:
 
     def close(self) -> None:
         self._channel.close()
-
-
-def _public_key(line: str) -> tuple[str, bytes]:
-    kind, _, rest = line.partition(" ")
-    try:
-        return kind, base64.b64decode(rest, validate=True)
-    except binascii.Error as error:
-        raise Permanent(f"the provider's host key is not a public key: {line[:80]!r}") from error
-
-
-def _private_key(pem: str) -> paramiko.PKey:
-    for kind in _KEY_CLASSES:
-        try:
-            return kind.from_private_key(io.StringIO(pem))
-        except (paramiko.SSHException, ValueError):
-            continue  # another kind of key
-    raise Permanent("the provider's private key is of no kind that we know")

@@ -23,6 +23,7 @@ from bot.core.errors import (
 from bot.core.models import CommitId, VmId
 from bot.vms import wire
 from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata
+from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, Profile
 
 HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -92,6 +93,7 @@ class VersProvider:
         deployment_labels: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
         address: Addresses | None = None,
+        profile: Profile = Profile(),  # noqa: B008  # frozen
         patience_s: float = 60.0,
         first_wait_s: float = 0.25,
         new_key: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -104,6 +106,7 @@ class VersProvider:
             vm_domain: machines are reached at {vm}.{vm_domain}.
             deployment_labels: put on every machine besides the labels of each call.
             transport: another way to speak HTTP.
+            profile: what is known of this installation; decides what is tried first.
             address: builds public addresses where they are not https://{vm}.{vm_domain}:{port}.
             patience_s: how long a repeatable call is repeated.
             first_wait_s: pause before the second try; it doubles from there.
@@ -118,7 +121,8 @@ class VersProvider:
         self._first_wait_s = first_wait_s
         self._new_key = new_key
         self._now = now
-        self._list_path = "/vm"
+        self._list_path = profile.list_path
+        self._pause_words = _first(profile.pause_word, PAUSE_WORDS)
         self._http = httpx.Client(
             base_url=url.rstrip("/").removesuffix("/api/v1") + "/api/v1",
             headers={"authorization": f"Bearer {api_key}", "user-agent": "swarm-build"},
@@ -151,7 +155,14 @@ class VersProvider:
 
     def branch(self, commit: CommitId, count: int = 1) -> list[VmId]:
         doing = f"branching {count} from commit {commit}"
-        body = self._create(f"/vm/branch/by_commit/{_part(commit)}", doing, None, {"count": str(count)})
+        return self._branch(f"/vm/branch/by_commit/{_part(commit)}", doing, count)
+
+    def branch_vm(self, vm: VmId, count: int = 1) -> list[VmId]:
+        """`count` machines that go on from where a machine is now. They carry no labels yet."""
+        return self._branch(f"/vm/branch/by_vm/{_part(vm)}", f"branching {count} from machine {vm}", count)
+
+    def _branch(self, path: str, doing: str, count: int) -> list[VmId]:
+        body = self._create(path, doing, None, {"count": str(count)})
         made = [VmId(vm.vm_id) for vm in wire.read(wire.WireBranched, body, doing).vms]
         if len(made) != count:
             raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
@@ -187,13 +198,15 @@ class VersProvider:
         return [vm.info() for vm in listed if vm.owner_id == self._owner]
 
     def _list(self) -> bytes:
+        known, *others = _first(self._list_path, LIST_PATHS)
         try:
-            return self._call("GET", self._list_path, "listing machines")
+            return self._call("GET", known, "listing machines")
         except NotFound:
-            if self._list_path == "/vms":
-                raise
-        self._list_path = "/vms"  # servers before mid-2026
-        return self._call("GET", self._list_path, "listing machines")
+            for other in others:
+                found = self._call("GET", other, "listing machines")
+                self._list_path = other
+                return found
+            raise
 
     def status(self, vm: VmId) -> VmInfo:
         doing = f"asking for the state of {vm}"
@@ -211,15 +224,16 @@ class VersProvider:
     def set_paused(self, vm: VmId, *, paused: bool) -> None:
         doing = f"{'pausing' if paused else 'resuming'} {vm}"
         path = f"/vm/{_part(vm)}/state"
-        try:
-            self._call("PATCH", path, doing, json={"state": "Paused" if paused else "Running"})
-        except (NotFound, Forbidden, Conflict):
-            raise
-        except Permanent:
-            if not paused:
+        *others, last = self._pause_words if paused else ("Running",)
+        for word in others:
+            try:
+                self._call("PATCH", path, doing, json={"state": word})
+                return
+            except (NotFound, Forbidden, Conflict):
                 raise
-            # The word was Paused until mid-2026 and is Sleeping since; each server refuses the other with 400 or 422.
-            self._call("PATCH", path, doing, json={"state": "Sleeping"})
+            except Permanent:
+                continue  # a server that does not know the word refuses it with 400 or 422
+        self._call("PATCH", path, doing, json={"state": last})
 
     # Snapshots -------------------------------------------------------------------------------------
 
@@ -289,6 +303,19 @@ class VersProvider:
             raise Permanent(f"{HOST_KEY_PATH} of {vm} is not a public key")
         return SshKey(private.ssh_private_key, f"{words[0]} {words[1]}")
 
+    def logs(self, vm: VmId, stream: str | None = None) -> Iterator[tuple[str, bytes]]:
+        """(stream, bytes) of what commands printed that were run over the API, oldest first."""
+        doing, offset = f"reading the logs of {vm}", 0
+        while True:
+            params = {"offset": str(offset), **({"stream": stream} if stream else {})}
+            body = self._call("GET", f"/vm/{_part(vm)}/logs", doing, params=params)
+            page = wire.read(wire.WireLogs, body, doing)
+            for entry in page.entries:
+                yield entry.stream, wire.decoded(entry.data_b64)
+            if page.eof or page.next_offset <= offset:
+                return
+            offset = page.next_offset
+
     def account_variables(self) -> dict[str, str]:
         doing = "reading the account's variables"
         return dict(wire.read(wire.WireVariables, self._call("GET", "/env_vars", doing), doing).vars)
@@ -356,6 +383,10 @@ class VersProvider:
                 return response.content
             retry_after = response.headers.get("retry-after")
             raise wire.refusal(response.status_code, response.content, retry_after, self._now(), doing)
+
+
+def _first(one: str, every: tuple[str, ...]) -> list[str]:
+    return [one, *(each for each in every if each != one)]
 
 
 def _part(text: str) -> str:

@@ -120,10 +120,24 @@ class WireFile:
         Raises:
             Permanent: not base64.
         """
-        try:
-            return base64.b64decode(self.content_b64, validate=True)
-        except binascii.Error as error:
-            raise Permanent(f"Vers sent a file that is not base64: {error}") from error
+        return decoded(self.content_b64)
+
+
+@dataclass(frozen=True, slots=True)
+class WireLog:
+    """An entry of GET /vm/{id}/logs."""
+
+    stream: str
+    data_b64: str
+
+
+@dataclass(frozen=True, slots=True)
+class WireLogs:
+    """GET /vm/{id}/logs?offset=."""
+
+    entries: tuple[WireLog, ...]
+    next_offset: int
+    eof: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +145,17 @@ class WireVariables:
     """GET /env_vars."""
 
     vars: dict[str, str]
+
+
+def decoded(text: str) -> bytes:
+    """
+    Raises:
+        Permanent: not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise Permanent(f"Vers sent bytes that are not base64: {error}") from error
 
 
 def read(kind: type[T], body: bytes, doing: str) -> T:

@@ -13,6 +13,7 @@ from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
 from bot.web.pages import Desk, ProblemPage, pages, site_of
+from bot.web.setup import AppIdentity, SetUp, setup_pages
 from bot.web.webhook import Enqueue, Intake, webhook
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ HEADERS = {
 
 def create_app(
     *,
-    webhook_secret: str,
+    identity: Callable[[], AppIdentity],
     runs: Runs,
     fleet: Fleet,
     usage: Usage,
@@ -38,14 +39,14 @@ def create_app(
     texts: Texts,
     static_folder: Path,
     trigger_label: str,
-    app_id: str,
     github_url: str,
     now: Callable[[], float],
+    set_up: SetUp | None = None,
 ) -> Flask:
     """The application.
 
     Args:
-        webhook_secret: without one, every webhook is refused.
+        identity: our App's id and webhook secret; without a secret, every webhook is refused.
         runs: deliveries and builds; `usage` and `fleet` are read for the pages.
         fleet: machines and agents.
         usage: money.
@@ -53,15 +54,15 @@ def create_app(
         texts: the templates; those below "web/" are used.
         static_folder: style sheet, script and logo, as files ("templates/web/static").
         trigger_label: the label that starts a build.
-        app_id: our App's id, as GitHub gives it.
         github_url: the REST API, from which the address of GitHub's pages follows.
         now: seconds since the epoch.
+        set_up: what the set-up pages need; without it there are none.
     """
     app = Flask(__name__, static_folder=str(static_folder.resolve()), static_url_path="/static")
-    app.register_blueprint(webhook(Intake(webhook_secret, runs, enqueue, trigger_label, app_id)))
+    app.register_blueprint(webhook(Intake(identity, runs, enqueue, trigger_label)))
     app.register_blueprint(pages(Desk(runs, fleet, usage, texts, now, site_of(github_url), trigger_label)))
-    if not webhook_secret:
-        log.warning("GITHUB_WEBHOOK_SECRET is not set: every webhook will be refused")
+    if set_up is not None:
+        app.register_blueprint(setup_pages(set_up))
 
     @app.get("/healthz")
     def health() -> tuple[Response, int]:

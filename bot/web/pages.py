@@ -12,6 +12,7 @@ from bot.core.models import RunId, RunState
 from bot.core.snapshot import Snapshot
 from bot.core.texts import Texts
 from bot.core.views import ProgressView, progress_view
+from bot.core.visible import visible_line, visible_text
 from bot.pipeline.journal.database import DATABASE_ERRORS
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import RunEvent, Runs, elapsed_s
@@ -52,6 +53,8 @@ class BuildPage:
     """`web/build.html.j2` and its moving part, `web/build_live.html.j2`."""
 
     build: ProgressView
+    text: str
+    """What the model reads of the issue and of what people said."""
     issue_url: str
     repo_url: str
     begun: str
@@ -142,6 +145,13 @@ def pages(desk: Desk) -> Blueprint:
 # One build --------------------------------------------------------------------------------------------
 
 
+def _text(seen: Snapshot, facts: Mapping[str, Any]) -> str:
+    request = seen.request
+    said = [f"@{each['author']}: {each['text']}" for each in facts.get("remarks", ())]
+    parts = (visible_line(request.title), visible_text(request.body), *said, visible_text(request.feedback))
+    return "\n\n".join(part for part in parts if part)
+
+
 def _build(desk: Desk, run: RunId) -> BuildPage:
     try:
         with translate(DATABASE_ERRORS, "reading the build"):
@@ -152,12 +162,13 @@ def _build(desk: Desk, run: RunId) -> BuildPage:
     repo_url = f"{desk.site}/{seen.request.repo.full_name}"
     read = seen.spent.input + seen.spent.cache_read + seen.spent.cache_write
     return BuildPage(
-        build=progress_view(seen, now=desk.now(), cap_microusd=desk.usage.cap_microusd, status_url=""),
+        build=progress_view(seen, now=desk.now(), cap_microusd=desk.usage.cap_of(run), status_url=""),
+        text=_text(seen, desk.runs.get(run).result),
         issue_url=f"{repo_url}/issues/{seen.request.issue}",
         repo_url=repo_url,
         begun=words.moment(seen.created_at),
         spent_microusd=seen.spent.cost_microusd,
-        cap_microusd=desk.usage.cap_microusd,
+        cap_microusd=desk.usage.cap_of(run),
         tokens_in=words.tokens(read),
         tokens_out=words.tokens(seen.spent.output),
         requirements=seen.brief.requirements if seen.brief else (),
@@ -205,6 +216,9 @@ _SAY: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "state": _ended,
     "note": lambda data: str(data.get("text", "")),
     "warning": lambda data: str(data.get("text", "")),
+    "collected": lambda data: (
+        "collected: " + ", ".join(f"{len(f)} of {who}" for who, f in data["files"].items())
+    ),
     "step": lambda data: f"{data.get('name', '?')} took {float(data.get('seconds', 0)):.1f} s",
 }
 

@@ -14,8 +14,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bot.core import policy
 from bot.core.codec import dump
 from bot.core.errors import BotError, Transient, Unauthentic, UserError
-from bot.core.events import Event, Ignored, parse
+from bot.core.events import Event, Ignored, parse, partition
+from bot.core.installations import InstallationEvent
 from bot.pipeline.journal.runs import Runs
+from bot.web.setup import AppIdentity
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,10 @@ BODY_LIMIT_BYTES = 25 * 1024 * 1024
 """GitHub sends no larger payload (docs: "Webhook events and payloads", payload cap)."""
 
 Enqueue = Callable[[Any, str, str], None]
-"""(open connection of the journal's database, delivery id, full name of the repository)."""
+"""(open connection of the journal's database, delivery id, partition: the repository's full name)."""
+
+ANY_PLAUSIBLE_LABEL = ""
+"""A repository may have chosen a label of its own, which only the worker can look up."""
 
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -32,13 +37,15 @@ _STATUS: dict[type[BotError], int] = {Unauthentic: 401, UserError: 400, Transien
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What the edge needs: the secret, the journal, the queue, and what tells our events from others."""
+    """What the edge needs: the secret, the journal, the queue, and what tells our events from others.
 
-    secret: str
+    The identity is asked for with every webhook, because set-up may give us one while we run.
+    """
+
+    identity: Callable[[], AppIdentity]
     runs: Runs
     enqueue: Enqueue
     trigger_label: str
-    app_id: str
 
 
 def verify(secret: str, body: bytes, signature: str) -> None:
@@ -49,7 +56,7 @@ def verify(secret: str, body: bytes, signature: str) -> None:
     """
     if not secret:
         raise Unauthentic(
-            "no webhook secret is configured, so that no webhook can be trusted; set GITHUB_WEBHOOK_SECRET"
+            "no webhook secret is configured, so that no webhook can be trusted; open /setup, or set GITHUB_WEBHOOK_SECRET"
         )
     expected = "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape")):
@@ -62,10 +69,10 @@ def webhook(intake: Intake) -> Blueprint:
 
     @routes.post("/webhook")
     def receive() -> tuple[Response, int]:
-        body = _body()
-        verify(intake.secret, body, request.headers.get("X-Hub-Signature-256", ""))
+        body, identity = _body(), intake.identity()
+        verify(identity.webhook_secret, body, request.headers.get("X-Hub-Signature-256", ""))
         event, delivery = _headers()
-        parsed = _ours(intake, event, body)
+        parsed = _ours(intake, identity.app_id, event, body)
         if isinstance(parsed, Ignored):
             log.info("delivery %s (%s) ignored: %s", delivery, event, parsed.reason)
             return _answer(202, "ignored", parsed.reason)
@@ -74,7 +81,7 @@ def webhook(intake: Intake) -> Blueprint:
             event,
             hashlib.sha256(event.encode() + b"\0" + body).hexdigest(),
             dump(parsed),
-            lambda db: intake.enqueue(db, delivery, parsed.repo.full_name),
+            lambda db: intake.enqueue(db, delivery, partition(parsed)),
         )
         log.info("delivery %s (%s) %s", delivery, event, "queued" if new else "was known")
         return _answer(202, "queued") if new else _answer(200, "duplicate", "this delivery is known")
@@ -117,10 +124,12 @@ def _headers() -> tuple[str, str]:
     return event, delivery
 
 
-def _ours(intake: Intake, event: str, body: bytes) -> Event | Ignored:
+def _ours(intake: Intake, app_id: str, event: str, body: bytes) -> Event | Ignored:
     """The event, unless it asks nothing of us: what other people write in their issues is not stored."""
-    parsed = parse(event, body, app_id=intake.app_id)
-    if not isinstance(parsed, Ignored) and policy.concerns(parsed, intake.trigger_label) is None:
+    parsed = parse(event, body, app_id=app_id)
+    if isinstance(parsed, Ignored | InstallationEvent):
+        return parsed
+    if not any(policy.concerns(parsed, label) for label in (intake.trigger_label, ANY_PLAUSIBLE_LABEL)):
         return Ignored("it asks nothing of us")
     return parsed
 

@@ -13,6 +13,7 @@ from bot.agents.daemon import Daemon
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
+from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.core.models import BuildRequest, CommitId, Repo, RunId
 from bot.core.texts import Texts, default_loader
@@ -70,7 +71,7 @@ class World:
         assert self.runs.create(run, request)
         return run
 
-    def swarm(self, run: RunId, golden: CommitId, **limits: Any) -> Swarm:
+    def swarm(self, run: RunId, golden: CommitId, outside: Outside | None = None, **limits: Any) -> Swarm:
         """A swarm as a fresh process would make it."""
         return Swarm(
             run,
@@ -94,6 +95,7 @@ class World:
             ),
             now=time.time,
             new_secret=new_secret,
+            outside=outside,
         )
 
 
@@ -175,8 +177,8 @@ def build(world: World, golden: CommitId) -> Iterator[Callable[..., Swarm]]:
     """Makes swarms; all their machines are gone at the end of the test."""
     made: list[Swarm] = []
 
-    def make(run: RunId, **limits: Any) -> Swarm:
-        made.append(world.swarm(run, golden, **limits))
+    def make(run: RunId, outside: Outside | None = None, **limits: Any) -> Swarm:
+        made.append(world.swarm(run, golden, outside, **limits))
         return made[-1]
 
     yield make

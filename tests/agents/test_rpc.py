@@ -46,6 +46,19 @@ def test_a_line_of_many_megabytes() -> None:
     assert splitter.feed(b"\n") == [line]
 
 
+def test_a_line_without_end_is_dropped_and_counted() -> None:
+    """It takes no memory while it lasts; its neighbours come through, and the position in the file stays right."""
+    splitter = rpc.LineSplitter()
+    assert splitter.feed(b"before\nxx") == [b"before"]
+    piece = b"x" * (1 << 20)
+    for _ in range(17):
+        assert splitter.feed(piece) == []
+    assert not splitter._tail
+    assert splitter.feed(b"\nafter\n") == [b"after"]
+    assert splitter.dropped_lines == 1
+    assert splitter.consumed_bytes == len(b"before\n" + b"xx" + 17 * piece + b"\nafter\n")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -159,3 +172,30 @@ def test_commands_are_one_line_of_json(text: str) -> None:
         assert line.count(b"\n") == 1
         assert text in json.loads(line).values()
     assert json.loads(rpc.prompt("p", text))["streamingBehavior"] == "followUp"
+    assert json.loads(rpc.prompt("p", text, steer=True))["streamingBehavior"] == "steer"
+
+
+def test_what_a_database_cannot_hold_is_replaced() -> None:
+    """Lone surrogates and NUL, wherever they stand; a pair that is a character stays one."""
+    odd = r"a\u0000b\ud800c\udfff"
+    said = rpc.parse(
+        f'1.0\t{{"type":"message_end","message":{{"role":"assistant","content":"{odd}\\ud83d\\ude00"}}}}'.encode()
+    )
+    assert said == rpc.Stamped(1.0, rpc.Said("a\ufffdb\ufffdc\ufffd😀"))
+    started = rpc.parse(
+        f'1.0\t{{"type":"tool_execution_start","toolCallId":"{odd}","args":{{"{odd}":["{odd}",1]}}}}'.encode()
+    )
+    clean = "a\ufffdb\ufffdc\ufffd"
+    assert started == rpc.Stamped(1.0, rpc.ToolStarted(clean, "", {clean: [clean, 1]}))
+    call = rpc.host_call(
+        rpc.Dialog("1", "input", rpc.HOST_CALL, f'{{"tool":"{odd}","params":{{"task":"{odd}"}}}}')
+    )
+    assert call == rpc.HostCall("", clean, {"task": clean})
+
+
+def test_nesting_without_end_is_no_event() -> None:
+    """Whatever depth still parses, walking it ends in an answer."""
+    for depth in (300, 600, 900, 5000):
+        args = '{"a":' * depth + "1" + "}" * depth
+        rpc.parse(f'1.0\t{{"type":"tool_execution_start","args":{args}}}'.encode())
+        rpc.host_call(rpc.Dialog("1", "input", rpc.HOST_CALL, f'{{"tool":"x","params":{args}}}'))

@@ -1,17 +1,21 @@
 """A whole swarm on real machines with real pi; only the model's words are played."""
 
 import contextlib
+import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from bot.agents.daemon import START
 from bot.agents.lines import STARTS
+from bot.agents.outside import Message, Outside
 from bot.agents.swarm import PROMPT
 from bot.core.errors import Cancelled, Transient
-from bot.core.models import AgentLabel, AgentState, CommitId
+from bot.core.models import AgentLabel, AgentState, Artifact, CommitId
+from bot.core.tree import Blob, Start, blob_sha
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 from tests.agents.building import ARCHITECT, Build, Building, answer, calls_of, turns
 from tests.agents.conftest import World
@@ -22,6 +26,44 @@ WORKER = AgentLabel("server")
 LARGE = "a line\u2028and\u2029another\u0085é😀\r\n" * 7_000
 """Over 200 KB, with characters that some readers take for line ends."""
 SPEC = "# The contract\n\nThe server sends `segments`.\n"
+
+
+def test_people_around_a_swarm(world: World, build: Build) -> None:
+    """An objection is the answer to the spawn and leaves the names free; a message ends a wait and is read once."""
+    heard: list[str] = []
+    messages: list[Message] = []
+    asked: list[tuple[list[str], str]] = []
+
+    def before_spawn(_call: str, labels: Any, spec: str, _ending: Callable[[], bool]) -> str:
+        asked.append((list(labels), spec))
+        return "Use a list." if len(asked) == 1 else ""
+
+    def architect(turn: int, messages: list[dict[str, Any]]) -> list[Block]:
+        heard.extend(results(messages))
+        return [
+            [call("write", path="/root/workspace/SPEC.md", content=SPEC)],
+            [call("vers_swarm_spawn", count=1, labels=["server"])],
+            [call("vers_swarm_spawn", count=1, labels=["server"])],
+            [call("vers_swarm_task", agentId="server", task="@@slow-server go")],
+            [call("vers_swarm_wait")],
+            [say("Wrapped up.")],
+        ][turn]
+
+    world.model.scripts["architect-people"] = architect
+    world.model.scripts["slow-server"] = turns([call("bash", command="sleep 60")], [say("done")])
+    run = world.new_run()
+    building = Building(
+        build(run, Outside(before_spawn=before_spawn, messages=lambda: tuple(messages))),
+        "@@architect-people You are the ARCHITECT.",
+    )
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    messages.append(Message("order-1", "Hurry, please."))
+    outcome = building.result()
+    assert outcome.last_text == "Wrapped up."
+    assert asked == [(["server"], SPEC), (["server"], SPEC)]
+    assert "Use a list." in heard
+    bodies = [body for body in world.model.asked if "Hurry, please." in json.dumps(body)]
+    assert json.dumps(bodies[-1]).count("Hurry, please.") == 1
 
 
 def test_a_build(world: World, build: Build) -> None:
@@ -80,6 +122,54 @@ def test_a_build(world: World, build: Build) -> None:
     slept = next(ran for ran in outcome.commands if ran.agent == "server" and "sleep" in ran.text)
     assert 0.3 <= slept.ended - slept.started < 3
     assert abs(slept.ended - time.time()) < 60
+
+
+def test_a_build_of_existing_code(world: World, build: Build) -> None:
+    """Everybody starts from the same files and reads the instructions; collected is what a worker changed, no more."""
+    start = (
+        Artifact("AGENTS.md", b"Indent with tabs, says the repository.\n"),
+        Artifact("a.txt", b"a\n"),
+        Artifact("b.txt", b"b\n"),
+        Artifact("run.sh", b"#!/bin/sh\n", 0o100755),
+    )
+    listing = {f.path: Blob(blob_sha(f.content), f.mode, len(f.content)) for f in start}
+    heard: list[str] = []
+
+    def architect(turn: int, messages: list[dict[str, Any]]) -> list[Block]:
+        heard.extend(results(messages))
+        return [
+            [call("write", path="/root/workspace/b.txt", content="mine\n")],
+            [call("vers_swarm_spawn", count=2, labels=["one", "two"])],
+            [call("vers_swarm_task", agentId=label, task=f"@@existing-{label}") for label in ("one", "two")],
+            [call("vers_swarm_wait")],
+            [call("vers_swarm_collect")],
+            [
+                call(
+                    "bash", command="cd /root/workspace && cat a.txt b.txt c.txt && stat -c '%a %U %n' run.sh"
+                )
+            ],
+            [say("done")],
+        ][turn]
+
+    world.model.scripts["architect-existing"] = architect
+    world.model.scripts["existing-one"] = turns(
+        [call("bash", command="cd /root/workspace && cat b.txt >> a.txt")], [say("ok")]
+    )
+    world.model.scripts["existing-two"] = turns(
+        [call("bash", command="cd /root/workspace && cp a.txt c.txt")], [say("ok")]
+    )
+    run = world.new_run()
+    outcome = build(run).build("@@architect-existing You are the ARCHITECT.", Start(start, listing))
+    assert outcome.architect_state is AgentState.DONE, outcome.reason
+    assert any("a\nb\nmine\na\n755 agent run.sh" in text for text in heard), heard
+    report = next(text for text in heard if "were copied into" in text)
+    assert "one: a.txt (4 bytes)" in report
+    assert "two: c.txt (2 bytes)" in report
+    (noted,) = [event.data["files"] for event in world.runs.events(run) if event.kind == "collected"]
+    assert noted == {"one": {"a.txt": blob_sha(b"a\nb\n")}, "two": {"c.txt": blob_sha(b"a\n")}}
+    for name in ("@@architect-existing", "@@existing-one", "@@existing-two"):
+        (first, *_) = [body for body in world.model.asked if name in json.dumps(body["messages"])]
+        assert "Indent with tabs" in json.dumps(first["system"])
 
 
 def test_refusals_are_sentences(world: World, build: Build) -> None:

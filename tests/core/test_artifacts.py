@@ -3,6 +3,7 @@
 import io
 import subprocess
 import tarfile
+import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_a_folder_packed_by_tar_comes_through_whole(tmp_path: Path) -> None:
         ("docs/.claude/settings.json", "instruct agents"),
         ("AGENTS.md", "instruct agents"),
         (".cursorrules", "instruct agents"),
+        (".roo/rules/a.md", "instruct agents"),
+        (".kiro/steering/a.md", "instruct agents"),
+        (".aider.conf.yml", "instruct agents"),
+        (".devcontainer/devcontainer.json", "opened in a container"),
+        ("web/.devcontainer.json", "opened in a container"),
+        (".vscode/tasks.json", "opened in an editor"),
+        ("web/.VSCode/settings.json", "programs that an editor runs"),
+        (".envrc", "enters the folder"),
+        (".husky/pre-commit", "git's commands"),
+        (".npmrc", "npm fetches"),
+        (".circleci/config.yml", "continuous integration"),
+        (".gitlab-ci.yml", "continuous integration"),
+        ("Jenkinsfile", "continuous integration"),
         (".env", "environment file"),
         ("web/.env.local", "environment file"),
         (".ssh/id_ed25519", "credentials"),
@@ -110,6 +124,9 @@ def test_hostile_names_stay_out(name: str, reason: str) -> None:
     [
         ".gitignore",
         ".gitattributes",
+        ".vscode/extensions.json",
+        "settings.json",
+        "tasks.json",
         "docs/.github.md",
         ".env.example",
         "src/[id].tsx",
@@ -313,6 +330,32 @@ def test_a_result_needs_its_specification() -> None:
     """Without SPEC.md a build has failed, with a sentence for the person."""
     with pytest.raises(UserError, match=r"SPEC\.md"):
         require([Artifact("a.js", b"")], AppKind.STATIC)
+
+
+def header_block(kind: bytes, content: bytes) -> bytes:
+    """An extension header as a forger writes it."""
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, len(content)
+    return member.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "count"),
+    [*((kind, 1 << 20, 1) for kind in (b"x", b"g", b"X", b"L", b"K")), (b"x", 30 << 10, 1000)],
+)
+def test_a_forged_extension_header_takes_no_time(kind: bytes, size: int, count: int) -> None:
+    """One that is long is not read at all, and many that are not quite so long are not read for ever."""
+    tar = header_block(kind, b"1" * size) * count + tar_of(("a", b"x"))
+    began = time.monotonic()
+    with pytest.raises(Permanent, match="extension headers"):
+        inspect(tar)
+    assert time.monotonic() - began < (2 if count == 1 else 40)
+
+
+def test_ordinary_extension_headers_are_read() -> None:
+    """Thousands of long names, as pax writes them."""
+    names = [f"{'ü' * 60}/{'n' * 100}/{number}" for number in range(2000)]
+    assert len(inspect(tar_of(*((name, b"x") for name in names))).files) == 2000
 
 
 @pytest.mark.parametrize("procfile", [None, b"", b"web:\n", b"node server.js"])

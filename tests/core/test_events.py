@@ -16,10 +16,15 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
+    RebuildRequested,
+    ReviewCommentCreated,
     Sender,
     load_event,
     parse,
+    partition,
 )
+from bot.core.installations import InstallationGone, RepositoriesAdded, RepositoriesGone
 from bot.core.models import Repo
 
 REPO = Repo("octo/games", 42, 7)
@@ -57,9 +62,39 @@ OURS = [
         CommentCreated(REPO, 7, "Snake", "Build it", False, 5, "/swarm build", ADA),
     ),
     (
+        "pull_request_review_comment",
+        payload("created", pull_request=PULL, comment=COMMENT | {"path": "a.js", "line": 3}),
+        ReviewCommentCreated(REPO, 8, "a.js", 3, "/swarm build", ADA),
+    ),
+    (
+        "pull_request_review_comment",
+        payload(
+            "created", pull_request=PULL, comment=COMMENT | {"path": "a.js", "line": None, "original_line": 2}
+        ),
+        ReviewCommentCreated(REPO, 8, "a.js", 2, "/swarm build", ADA),
+    ),
+    (
+        "check_run",
+        payload(
+            "requested_action",
+            check_run={"check_suite": {"head_branch": "swarm/issue-7"}},
+            requested_action={"identifier": "rebuild"},
+        ),
+        RebuildRequested(REPO, "swarm/issue-7", ADA),
+    ),
+    (
         "pull_request",
         payload("closed", pull_request=PULL),
         PullRequestClosed(REPO, 8, True, "swarm/issue-7", ADA),
+    ),
+    (
+        "pull_request",
+        payload(
+            "synchronize",
+            pull_request={"number": 8, "head": {"ref": "swarm/issue-7", "sha": "abc"}},
+            sender={"login": "ada", "type": "User", "id": 5},
+        ),
+        PullRequestPushed(REPO, 8, "swarm/issue-7", "abc", Sender("ada", "User", 5)),
     ),
 ]
 
@@ -83,6 +118,43 @@ def test_comment_on_a_pull_request() -> None:
     assert read("issue_comment", payload("created", issue=issue, comment=COMMENT)).is_pull_request
 
 
+HUB = {"id": 42, "full_name": "octo/games", "private": False}
+FROM = {"installation": {"id": 7, "account": {"login": "octo"}}, "sender": {"login": "ada", "type": "User"}}
+ROOMS = [
+    ("installation", "created", {"repositories": [HUB]}, RepositoriesAdded(7, (REPO,))),
+    ("installation", "deleted", {"repositories": [HUB]}, InstallationGone(7, "the App was uninstalled")),
+    ("installation", "suspend", {}, InstallationGone(7, "the App was suspended")),
+    ("installation_repositories", "added", {"repositories_added": [HUB]}, RepositoriesAdded(7, (REPO,))),
+    (
+        "installation_repositories",
+        "removed",
+        {"repositories_removed": [HUB], "repositories_added": []},
+        RepositoriesGone(7, (REPO,), "the App may no longer work in this repository"),
+    ),
+    (
+        "repository",
+        "deleted",
+        {"repository": HUB},
+        RepositoriesGone(7, (REPO,), "the repository was deleted"),
+    ),
+    (
+        "repository",
+        "transferred",
+        {"repository": HUB, "changes": {"owner": {"from": {}}}},
+        RepositoriesGone(7, (REPO,), "the repository was transferred"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "action", "parts", "expected"), ROOMS)
+def test_where_we_may_work(event: str, action: str, parts: dict[str, Any], expected: Any) -> None:
+    """Installations and repositories come and go, whoever does it; the journal gives back what it was given."""
+    seen = read(event, {"action": action, **FROM, **parts})
+    assert seen == expected
+    assert load_event(dump(seen)) == expected
+    assert partition(seen) == "installation-7"
+
+
 BOT = {"login": "swarm[bot]", "type": "Bot"}
 
 
@@ -95,7 +167,7 @@ BOT = {"login": "swarm[bot]", "type": "Bot"}
         ("issue_comment", payload("deleted", comment=COMMENT), "issue_comment.deleted is not ours"),
         ("pull_request", payload("labeled", label={"name": "go"}), "pull_request.labeled is not ours"),
         ("push", {"ref": "refs/heads/main"}, "push is not ours"),
-        ("installation", {"action": "deleted"}, "installation.deleted is not ours"),
+        ("installation", {"action": "deleted"}, "installation.deleted names nothing of ours"),
         ("issues", {"action": {"odd": 1}}, "issues is not ours"),
         ("issues", payload("closed", sender=BOT), "a bot"),
         ("issues", payload("closed", installation=None), "installation"),

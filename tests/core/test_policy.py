@@ -5,6 +5,22 @@ from dataclasses import replace
 import pytest
 
 from bot.core.commands import Command
+from bot.core.decisions import (
+    Answer,
+    CancelRun,
+    Decision,
+    EndIssue,
+    EndPullRequest,
+    ExtendPreview,
+    GiveOrder,
+    LetCiRun,
+    Nothing,
+    OutdatePreview,
+    Refuse,
+    Reply,
+    ShowAgain,
+    StartBuild,
+)
 from bot.core.events import (
     CommentCreated,
     Event,
@@ -12,22 +28,18 @@ from bot.core.events import (
     IssueLabeled,
     IssueUnlabeled,
     PullRequestClosed,
+    PullRequestPushed,
+    RebuildRequested,
+    ReviewCommentCreated,
     Sender,
 )
-from bot.core.models import BuildRequest, Repo, RunId
+from bot.core.models import BuildRequest, Options, OrderKind, Repo, RunId
 from bot.core.policy import (
     _OF_COMMAND,
     _RULES,
-    Answer,
     Ask,
-    CancelRun,
-    Decision,
-    EndPreview,
-    Nothing,
     Permission,
-    Refuse,
-    Reply,
-    StartBuild,
+    Standing,
     branch_of,
     concerns,
     decide,
@@ -53,11 +65,12 @@ def says(text: str) -> CommentCreated:
 def what(
     event: Event, permission: Permission, active: RunId | None, least: Permission = Permission.WRITE
 ) -> Decision:
-    return decide(event, trigger_label="swarm-build", permission=permission, least=least, active=active)
+    standing = Standing(active=active, latest=active)
+    return decide(event, trigger_label="swarm-build", permission=permission, least=least, standing=standing)
 
 
 ON_PULL = replace(says("/swarm rebuild in blue"), is_pull_request=True)
-REFUSED = Refuse("starting or stopping a build takes write permission in this repository")
+REFUSED = Refuse("starting or steering a build takes write permission in this repository")
 
 
 @pytest.mark.parametrize(
@@ -65,16 +78,28 @@ REFUSED = Refuse("starting or stopping a build takes write permission in this re
     [
         (LABEL, Permission.WRITE, None, StartBuild(insist=False)),
         (LABEL, Permission.ADMIN, None, StartBuild(insist=False)),
-        (LABEL, Permission.WRITE, RUN, Answer(Reply.ALREADY_RUNNING, run=RUN)),
+        (LABEL, Permission.WRITE, RUN, Nothing(f"build {RUN} is active, and its progress is in the issue")),
         (LABEL, Permission.TRIAGE, None, REFUSED),
         (LABEL, Permission.READ, RUN, REFUSED),
         (LABEL, Permission.NONE, None, REFUSED),
         (OTHER_LABEL, Permission.ADMIN, None, Nothing("it asks nothing of us")),
-        (UNLABEL, Permission.NONE, RUN, CancelRun(RUN, "the label was removed")),
-        (UNLABEL, Permission.NONE, None, Nothing("no build of this issue is active")),
-        (CLOSE, Permission.NONE, RUN, CancelRun(RUN, "the issue was closed")),
-        (CLOSE, Permission.NONE, None, Nothing("no build of this issue is active")),
-        (PULL, Permission.NONE, None, EndPreview(8, "the pull request was closed")),
+        (UNLABEL, Permission.NONE, RUN, EndIssue(7, "the label was removed")),
+        (UNLABEL, Permission.NONE, None, EndIssue(7, "the label was removed")),
+        (CLOSE, Permission.NONE, RUN, EndIssue(7, "the issue was closed")),
+        (CLOSE, Permission.NONE, None, EndIssue(7, "the issue was closed")),
+        (PULL, Permission.NONE, None, EndPullRequest(8, "the pull request was closed")),
+        (
+            PullRequestPushed(REPO, 8, "swarm/issue-7", "abc", ADA),
+            Permission.NONE,
+            None,
+            OutdatePreview(8, "abc"),
+        ),
+        (
+            PullRequestPushed(REPO, 9, "feature", "abc", ADA),
+            Permission.NONE,
+            None,
+            Nothing("it asks nothing of us"),
+        ),
         (OTHER_PULL, Permission.ADMIN, None, Nothing("it asks nothing of us")),
         (says("/swarm build"), Permission.WRITE, None, StartBuild(insist=True)),
         (says("/swarm rebuild in blue"), Permission.MAINTAIN, None, StartBuild(True, "in blue")),
@@ -92,7 +117,7 @@ REFUSED = Refuse("starting or stopping a build takes write permission in this re
             None,
             Answer(Reply.UNKNOWN_COMMAND, word="bild", nearest="build"),
         ),
-        (ON_PULL, Permission.WRITE, None, Answer(Reply.ASK_IN_THE_ISSUE)),
+        (ON_PULL, Permission.WRITE, None, StartBuild(True, "in blue")),
         (ON_PULL, Permission.READ, None, REFUSED),
         (says("nice work"), Permission.ADMIN, RUN, Nothing("it asks nothing of us")),
     ],
@@ -100,6 +125,128 @@ REFUSED = Refuse("starting or stopping a build takes write permission in this re
 def test_decisions(event: Event, permission: Permission, active: RunId | None, decision: Decision) -> None:
     """The whole table of what becomes of an event."""
     assert what(event, permission, active) == decision
+
+
+NOW = Standing(active=RUN, latest=RUN, gated=True)
+BUILT = Standing(latest=RUN, published=RUN, preview=RUN)
+GONE = Standing(latest=RUN, published=RUN)
+ASKED = Standing(latest=RUN, asked=True)
+NEVER = Standing()
+FOREIGN = Standing(ours=False)
+BUSY = Answer(Reply.ALREADY_RUNNING, run=RUN)
+NOTHING_OPENED = Answer(Reply.NO_PULL_REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "standing", "decision"),
+    [
+        ("finish", NOW, GiveOrder(RUN, OrderKind.FINISH)),
+        ("finish", BUILT, Answer(Reply.NOTHING_TO_STOP)),
+        ("approve", NOW, GiveOrder(RUN, OrderKind.APPROVE)),
+        ("approve", replace(NOW, gated=False), Answer(Reply.NOTHING_TO_APPROVE)),
+        ("approve", BUILT, Answer(Reply.NOTHING_TO_APPROVE)),
+        ("revise no table", NOW, GiveOrder(RUN, OrderKind.REVISE, "no table")),
+        ("revise no table", NEVER, Answer(Reply.NOTHING_TO_APPROVE)),
+        ("extend 3h", BUILT, ExtendPreview(RUN, 10_800)),
+        ("extend 3h", GONE, Answer(Reply.NO_PREVIEW)),
+        ("preview", BUILT, ShowAgain(RUN)),
+        ("preview", GONE, ShowAgain(RUN)),
+        ("preview", NOW, BUSY),
+        ("preview", NEVER, NOTHING_OPENED),
+        ("ci", GONE, LetCiRun(RUN, "")),
+        ("ci c0ffee1 please", GONE, LetCiRun(RUN, "c0ffee1")),
+        ("ci", NEVER, NOTHING_OPENED),
+        ("answer blue", ASKED, StartBuild(insist=False, feedback="blue")),
+        ("answer blue", BUILT, Answer(Reply.NOTHING_ASKED)),
+        ("answer blue", NOW, BUSY),
+        ("build workers=2 now", NEVER, StartBuild(True, "now", Options(workers=2))),
+        ("rebuild from=spec", GONE, StartBuild(True, "", Options(start="spec"))),
+        ("rebuild from=spec", NEVER, NOTHING_OPENED),
+        ("rebuild", NOW, BUSY),
+        ("status", BUILT, Answer(Reply.STATUS, run=RUN)),
+        ("status", FOREIGN, Answer(Reply.ASK_IN_THE_ISSUE)),
+        ("build", FOREIGN, Answer(Reply.ASK_IN_THE_ISSUE)),
+        ("stop", FOREIGN, Answer(Reply.ASK_IN_THE_ISSUE)),
+        ("help", FOREIGN, Answer(Reply.HELP)),
+        ("bild", FOREIGN, Answer(Reply.UNKNOWN_COMMAND, word="bild", nearest="build")),
+    ],
+)
+def test_commands(text: str, standing: Standing, decision: Decision) -> None:
+    """Every command, wherever it makes sense and where it does not."""
+
+    def decided(permission: Permission) -> Decision:
+        return decide(
+            says(f"/swarm {text}"),
+            trigger_label="swarm-build",
+            permission=permission,
+            least=Permission.WRITE,
+            standing=standing,
+        )
+
+    assert decided(Permission.WRITE) == decision
+    acting = text.partition(" ")[0] not in ("status", "help", "bild")
+    assert decided(Permission.TRIAGE) == (REFUSED if acting else decision)
+
+
+def test_a_command_that_cannot_be_followed_is_answered() -> None:
+    """By anybody: the answer costs nothing and does nothing."""
+    found = what(says("/swarm build wokers=3"), Permission.NONE, None)
+    assert isinstance(found, Answer)
+    assert found.reply is Reply.MISUSED
+    assert "workers=" in found.why
+
+
+def test_a_comment_on_a_line_carries_the_place() -> None:
+    """`/swarm fix` in a review becomes a rebuild that knows where."""
+    event = ReviewCommentCreated(REPO, 8, "public/game.js", 12, "/swarm fix flickers", ADA)
+    concern = concerns(event, "swarm-build")
+    assert concern is not None
+    assert concern.on_pull_request
+    assert concern.number == 8
+    found = what(event, Permission.WRITE, None)
+    assert found == StartBuild(True, "About line 12 of public/game.js: flickers")
+    bare = replace(event, line=0, comment="/swarm fix")
+    assert what(bare, Permission.WRITE, None) == StartBuild(True, "Mend public/game.js.")
+    assert what(replace(event, comment="/swarm ci"), Permission.WRITE, None) == NOTHING_OPENED
+
+
+def test_the_button_of_a_check_run_rebuilds() -> None:
+    """The branch says which issue; a branch of somebody else's says nothing."""
+    event = RebuildRequested(REPO, "swarm/issue-7", ADA)
+    concern = concerns(event, "swarm-build")
+    assert concern is not None
+    assert (concern.number, concern.on_pull_request) == (7, False)
+    assert what(event, Permission.WRITE, None) == StartBuild(True)
+    assert what(event, Permission.READ, None) == REFUSED
+    for branch in ("main", "swarm/issue-", "swarm/issue-07", "x/swarm/issue-7", "swarm/issue-7/x", ""):
+        assert concerns(replace(event, head_branch=branch), "swarm-build") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "plausible"), [("Swarm: please", True), ("build-SWARM", True), ("bug", False), ("swan", False)]
+)
+def test_labels_of_a_repository(label: str, plausible: bool) -> None:
+    """Only a label with the word in it is worth a look into the repository's configuration."""
+    event = replace(LABEL, label=label)
+    assert concerns(event, "swarm-build") is None
+    assert (concerns(event, "") is not None) == plausible
+
+
+def test_a_request_from_a_pull_request_is_the_issue_as_it_was_built_before() -> None:
+    """Not the pull request's own text, which we wrote ourselves; without an earlier build there is nothing to build."""
+    earlier = BuildRequest(REPO, 7, "Snake", "Build it", "bob", "d-0", feedback="old")
+    decision = StartBuild(True, "in blue", Options(workers=2))
+    event = replace(ON_PULL, issue=8, title="Our title", body="Our body")
+    request = request_of(event, decision, "d-1", earlier)
+    assert request == replace(
+        earlier,
+        requested_by="ada",
+        delivery="d-1",
+        insist=True,
+        feedback="in blue",
+        options=Options(workers=2),
+    )
+    assert request_of(event, decision, "d-1", None) is None
 
 
 def test_least_is_a_setting() -> None:
@@ -161,7 +308,7 @@ def test_permissions_are_ordered() -> None:
 
 def test_request() -> None:
     """The order carries the issue as it stood in the signed payload."""
-    request = request_of(says("/swarm build in blue"), StartBuild(True, "in blue"), "d-1")
+    request = request_of(says("/swarm build in blue"), StartBuild(True, "in blue"), "d-1", None)
     assert request == BuildRequest(
         REPO, 7, "Snake", "Build it", "ada", "d-1", insist=True, feedback="in blue"
     )

@@ -1,3 +1,4 @@
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +77,16 @@ def test_foreign_text_acts_on_nothing(hostile: str, trigger: str) -> None:
     assert plain(hostile).replace("\u200b", "") == hostile
 
 
+@pytest.mark.parametrize("entity", ["&commat;", "&#x40;", "&#64;", "&num;", "&lt;", "&excl;", "&AMP;"])
+def test_an_entity_is_shown_as_written(entity: str) -> None:
+    """GitHub would read it as the sign that it stands for, after all else was looked at."""
+    assert plain(f"{entity}octocat").replace("\u200b", "") == f"&amp;{entity[1:]}octocat"
+    assert html.unescape(plain(entity)).replace("\u200b", "") == entity
+
+
 def test_ordinary_text_is_left_alone() -> None:
     """What triggers nothing is not touched."""
-    text = "Use `a < b` and C#, see [docs](https://example.com/), 5 @ 3."
+    text = "Use `a < b` and C# & D, see [docs](https://example.com/), 5 @ 3."
     assert plain(text) == text
 
 

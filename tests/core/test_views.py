@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from bot.core.authorship import Authors
+from bot.core.decisions import Answer, Reply
 from bot.core.models import (
     AgentLabel,
     AgentState,
@@ -17,6 +19,7 @@ from bot.core.models import (
     BuildRequest,
     Evidence,
     LeftOut,
+    OwnTests,
     Phase,
     Published,
     Repo,
@@ -25,17 +28,15 @@ from bot.core.models import (
     RunState,
     Tokens,
 )
-from bot.core.policy import Answer, Reply
+from bot.core.pull_views import Made, StaleView, check_view, commit_message_view, pull_request_view
 from bot.core.snapshot import Progress, Snapshot, phase_lines
 from bot.core.texts import Texts, default_loader
 from bot.core.views import (
     answer_view,
-    commit_message_view,
     declined_view,
     failure_view,
     marker,
     progress_view,
-    pull_request_view,
     refusal_view,
 )
 from tests.core.snapshots import assert_snapshot
@@ -181,10 +182,25 @@ CHECK = Evidence(
 )
 
 
+MADE = Made(
+    authors=Authors({"Procfile": "server", "package.json": "server"}, {"package.json": ("edit",)}),
+    deleted=("old.js",),
+    closing="The snake game is ready. @everyone\n\n| not | a table |",
+    snapshot="0b6e0b0c-8f8e-4a9e-9a5a-000000000001",
+    shown_by={1: "the page answered 200"},
+)
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("live", {"shown_by": {BRIEF.requirements[0]: "the page answered 200"}}),
+        (
+            "live",
+            {
+                "made": MADE,
+                "evidence": replace(SEEN, tests=OwnTests("npm test --silent", 0, "3 passing", 1.5)),
+            },
+        ),
         ("bridged", {"evidence": replace(SEEN, bridged=True)}),
         ("unreachable", {"evidence": NO_ANSWER, "lives_until": None}),
         ("check", {"evidence": CHECK, "lives_until": None}),
@@ -202,6 +218,14 @@ CHECK = Evidence(
 def test_pull_request(name: str, changes: dict[str, Any]) -> None:
     """The pull request's page for each kind of evidence."""
     assert_snapshot(f"pull_request_{name}.md", pull_request(**changes))
+
+
+def test_a_gated_build_says_what_it_waits_for() -> None:
+    """Until it has ended."""
+    gated = replace(BUILDING, gated=True)
+    assert "Waiting for approval" in progress(gated)
+    assert "/swarm approve" in progress(gated)
+    assert "/swarm approve" not in progress(replace(BUILT, gated=True))
 
 
 def test_commit_message() -> None:
@@ -231,34 +255,35 @@ def test_endings() -> None:
     assert_snapshot("failure.md", TEXTS.render("github/failure.md.j2", failure))
 
 
+def answered(reply: Reply, seen: Snapshot | None) -> str:
+    answer = Answer(
+        reply, word="bild", nearest="build", why="workers= takes a whole number, such as | workers=3"
+    )
+    build = progress_view(seen, now=START + 60, cap_microusd=CAP, status_url=STATUS) if seen else None
+    view = answer_view(answer, build=build, doing="Build with the swarm", trigger_label="swarm-build")
+    return TEXTS.render(f"github/{reply}.md.j2", view)
+
+
 @pytest.mark.parametrize("reply", list(Reply))
 def test_answers(reply: Reply) -> None:
     """Every reply has its template."""
-    answer = Answer(reply, run=RUN, word="bild", nearest="build")
-    view = answer_view(
-        answer,
-        run=RUN,
-        phase=Phase.SWARM,
-        spent_microusd=545_000,
-        cap_microusd=CAP,
-        status_url=STATUS,
-        trigger_label="swarm-build",
-    )
-    assert_snapshot(f"answer_{reply}.md", TEXTS.render(f"github/{reply}.md.j2", view))
+    assert_snapshot(f"answer_{reply}.md", answered(reply, BUILDING))
 
 
-def test_status_without_a_build() -> None:
-    """Nothing active is an answer, too."""
-    view = answer_view(
-        Answer(Reply.STATUS),
-        run=None,
-        phase=None,
-        spent_microusd=0,
-        cap_microusd=CAP,
-        status_url="",
-        trigger_label="go",
-    )
-    assert_snapshot("answer_status_none.md", TEXTS.render("github/status.md.j2", view))
+@pytest.mark.parametrize("word", ["bild`", "@octocat", "x" * 21, "a b", "&commat;x", "Bild", "bild\n"])
+def test_a_word_that_is_no_word_is_not_repeated(word: str) -> None:
+    """What a stranger writes after `/swarm` does not come back in the bot's name."""
+    answer = Answer(Reply.UNKNOWN_COMMAND, word=word)
+    view = answer_view(answer, build=None, doing="", trigger_label="swarm-build")
+    said = TEXTS.render("github/unknown_command.md.j2", view)
+    assert said == "That is not a command. `/swarm help` lists all of them.\n"
+
+
+def test_status() -> None:
+    """Of a build that ended, and of none."""
+    assert_snapshot("answer_status_built.md", answered(Reply.STATUS, BUILT))
+    assert_snapshot("answer_status_failed.md", answered(Reply.STATUS, FAILED))
+    assert_snapshot("answer_status_none.md", answered(Reply.STATUS, None))
 
 
 def test_phases_of_an_ended_build() -> None:
@@ -348,3 +373,19 @@ def test_pull_request_stays_below_githubs_limit() -> None:
     assert len(text) < 60_000
     assert "and 1900 more" in text
     assert "and 450 more" in text
+
+
+def test_check_and_stale() -> None:
+    """The summary of the check run on the commit, good and bad, and the remark that a preview is old."""
+    good = check_view(BUILT, now=START + 107, evidence=SEEN, files=4, left_out=())
+    tests = OwnTests("npm test --silent", 1, "1 failing", 2.0)
+    bad = check_view(
+        BUILT,
+        now=START + 107,
+        evidence=replace(NO_ANSWER, tests=tests),
+        files=4,
+        left_out=(LeftOut("link", "a link"),),
+    )
+    told = [TEXTS.render("github/check.md.j2", view) for view in (good, bad)]
+    stale = StaleView("abc123456", "def123456", "ada", SEEN.url)
+    assert_snapshot("check_and_stale.md", "\n---\n".join([*told, TEXTS.render("github/stale.md.j2", stale)]))

@@ -14,6 +14,7 @@ import pytest
 
 from bot.core.models import AgentLabel, RunId, Spender, Tokens, VmId
 from bot.core.usage import cost, price
+from bot.gateway.places import CALLS, CONNECTIONS, TOO_MANY_CALLS
 from bot.gateway.server import Gateway
 from bot.gateway.upstream import FOREIGN
 from tests.gateway.upstream import Provider, Purse, Reply, message, refusal
@@ -32,10 +33,17 @@ class World:
     def __init__(self, *replies: Reply, **options: Any) -> None:
         self.provider = Provider(*replies)
         self.purse = Purse({"alice": ALICE, "bob": BOB})
-        options = {"ping_s": 0.05, "hold_s": 5.0, "first_wait_s": 0.02, "patience_s": 10.0, **options}
+        options = {
+            "ping_s": 0.05,
+            "hold_s": 5.0,
+            "first_wait_s": 0.02,
+            "patience_s": 10.0,
+            "threads": 8,
+            **options,
+        }
         self.gateway = Gateway(
             accounts=self.purse, anthropic_url=self.provider.url, anthropic_key="real-key", max_tokens=1000,
-            budget_usd=10.0, registry_hosts=(), refused=lambda vm, what: None, threads=8, **options,
+            budget_usd=10.0, registry_hosts=(), refused=lambda vm, what: None, **options,
         )  # fmt: skip
 
     def close(self) -> None:
@@ -226,6 +234,38 @@ def test_a_connection_is_forgotten_when_it_ends() -> None:
         assert callers.vm_of(port) == VM
         sock.close()
         assert callers.vm_of(port) is None
+
+
+def test_a_machine_has_its_connections_and_no_more() -> None:
+    """Beyond them it is refused; another machine is not, and a place that is given back is free."""
+    with world() as w:
+        held = [w.connect() for _ in range(CONNECTIONS)]
+        with pytest.raises(ConnectionRefusedError):
+            w.connect()
+        assert w.ask(vm=OTHER, bearer="bob").read()
+        for sock in held:
+            sock.close()
+            sock.close()
+        assert w.ask().read()
+
+
+def test_a_machine_has_its_calls_and_no_more() -> None:
+    """One more is told to come later, in Anthropic's words; who hung up still holds what the provider is writing."""
+    gate = threading.Event()
+    with world(Reply(gate=gate), threads=2 * CALLS) as w:
+        running = [w.ask(temperature=n / 10) for n in range(CALLS)]
+        assert w.ask(temperature=0.9).error == ("rate_limit_error", TOO_MANY_CALLS)
+        same = w.ask(temperature=0.0)
+        assert same.status == 429, "nor may it wait for the same answer many times"
+        for call in running:
+            call.drop()
+        other = w.ask(vm=OTHER, bearer="bob", temperature=0.9)
+        assert other.status == 200
+        assert w.ask(temperature=0.9).status == 429
+        gate.set()
+        other.read()
+        wait_until(lambda: len(w.purse.settled) == CALLS + 1, 10, "all are settled")
+        wait_until(lambda: w.ask(temperature=0.9).status == 200, 10, "a place is free again")
 
 
 def test_nothing_else_is_served() -> None:

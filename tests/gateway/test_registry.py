@@ -4,11 +4,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
 from bot.core.models import VmId
+from bot.gateway.places import CONNECTIONS
 from bot.gateway.registry import RegistryProxy
 from bot.gateway.server import Callers
 
@@ -184,6 +185,17 @@ def test_somebody_else_on_this_host_is_not_served() -> None:
         sock.sendall(f"CONNECT localhost:{w.registry.port} HTTP/1.1\r\n\r\n".encode())
         assert b"403" in sock.recv(100)
         assert w.refused[0][0] is None
+
+
+def test_a_machine_has_its_connections_and_no_more() -> None:
+    """Beyond them they are closed at once, also while those before linger on our side; others are served."""
+    with world(idle_s=60) as w, ExitStack() as held:
+        strangers = [socket.create_connection(w.proxy.address) for _ in range(CONNECTIONS + 1)]
+        for sock in strangers:
+            held.enter_context(sock)
+        strangers[-1].settimeout(10)
+        assert strangers[-1].recv(1) == b""
+        assert w.say("GET http://localhost:{port}/ HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
 def test_a_registry_that_is_down_is_told() -> None:

@@ -35,7 +35,9 @@ class Hub:
 
     # The App
 
-    def repository(self, patience: Patience = QUICK, *, of: Repo | None = None) -> Repository:
+    def repository(
+        self, patience: Patience = QUICK, *, of: Repo | None = None, timeout_s: float = 60.0
+    ) -> Repository:
         """Our client, as a fresh process would make it."""
         app = GitHubApp(
             api_url=self.server.base_url,
@@ -43,6 +45,7 @@ class Hub:
             private_key_pem=self.server.private_key_file.read_text(),
             slug=self.server.app_slug,
             patience=patience,
+            timeout_s=timeout_s,
         )
         repository = app.repository(of or self.repo)
         self.open += [app, repository]
@@ -82,6 +85,16 @@ class Hub:
         commit = {"message": message, "tree": tree, "parents": [parent]}
         return str(self.ask("POST", "git/commits", commit, login=login)["sha"])
 
+    def push_as(self, login: str, branch: str, files: Mapping[str, str]) -> str:
+        """A commit of a person's on a branch, with these files."""
+        head = self.get(f"git/ref/heads/{branch}")["object"]["sha"]
+        entries = [{"path": p, "mode": "100644", "type": "blob", "content": t} for p, t in files.items()]
+        tree = self.ask("POST", "git/trees", {"base_tree": head, "tree": entries}, login=login)["sha"]
+        order = {"message": "Mend it", "tree": tree, "parents": [head]}
+        sha = str(self.ask("POST", "git/commits", order, login=login)["sha"])
+        self.move_as(login, branch, sha)
+        return sha
+
     def move_as(self, login: str, branch: str, sha: str) -> None:
         self.ask("PATCH", f"git/refs/heads/{branch}", {"sha": sha}, login=login)
 
@@ -100,6 +113,11 @@ class Hub:
     def fault(self, **fault: Any) -> None:
         """Let a later call fail; see `bot.local.github.faults.Fault`."""
         self.http.post(f"{self.server.web_url}/_local/faults", json=fault).raise_for_status()
+
+    def faults_left(self) -> list[str]:
+        """Paths of faults that no call has met."""
+        found = self.http.get(f"{self.server.web_url}/_local/faults").raise_for_status().json()
+        return [each["path_regex"] for each in found]
 
     def calm(self) -> None:
         """No more faults."""

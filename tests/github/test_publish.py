@@ -7,8 +7,8 @@ import pytest
 
 from bot.core.errors import Conflict, Transient
 from bot.core.models import Artifact, Published, RunId
-from bot.github.publish import CoAuthor, Publication, message_of, publish, run_of
-from bot.github.values import Base, Commit
+from bot.github.publish import CoAuthor, Publication, message_of, publish, run_of, start_of
+from bot.github.values import Annotation, Base, CheckAction, CheckConclusion, CheckReport, Commit
 from tests.github.hub import ONE_TRY, Hub
 
 FILES = (
@@ -127,15 +127,22 @@ def assert_once(hub: Hub, publication: Publication, done: Published) -> None:
     assert {status["state"] for status in statuses} == {"success"}
 
 
+def rebuild(hub: Hub, issue: int, **changes: Any) -> Publication:
+    """A second build, started from what is on the branch."""
+    again = build(hub, issue, run="ba9876543210")
+    start = start_of(hub.repository(), again.branch, again.base)
+    return dataclasses.replace(again, start=start, **changes)
+
+
 def test_an_issue_is_built_again(hub: Hub) -> None:
-    """A second build adds a commit whose tree is the base and its own files; the pull request stays and is renewed."""
+    """A second build adds a commit to the first, with its own changes and deletions; the pull request is renewed."""
     issue = hub.open_issue()
     first = publish(hub.repository(), build(hub, issue))
-    again = build(
+    again = rebuild(
         hub,
         issue,
-        run="ba9876543210",
-        files=FILES[:2],
+        files=(Artifact("SPEC.md", b"# Shorter"), *FILES[:1]),
+        deleted=["start.sh"],
         title="Snake, again",
         evidence_url="http://127.0.0.1:9001/",
     )
@@ -146,31 +153,94 @@ def test_an_issue_is_built_again(hub: Hub) -> None:
         first.commit_sha
     ]
     paths = {entry["path"] for entry in hub.tree(second.commit_sha)}
-    assert "SPEC.md" in paths
+    assert {"README.md", "SPEC.md", "public/logo.png"} <= paths
     assert "start.sh" not in paths
+    assert hub.content(second.commit_sha, "SPEC.md") == b"# Shorter"
     assert second.deployment_id != first.deployment_id
 
 
-def test_a_persons_commit_is_not_overwritten(hub: Hub) -> None:
-    """Somebody's commit on the branch stops the build with a sentence that names it."""
+def test_a_persons_commit_stays_below_ours(hub: Hub) -> None:
+    """What somebody pushed to the branch before the rebuild is its start; their file and their commit survive."""
     issue = hub.open_issue()
     first = publish(hub.repository(), build(hub, issue))
-    person = hub.commit_as("alice", parent=first.commit_sha, message="Mend the tail")
-    hub.move_as("alice", f"swarm/issue-{issue}", person)
-    with pytest.raises(Conflict, match=f"{person[:9]} “Mend the tail”"):
-        publish(hub.repository(), build(hub, issue, run="ba9876543210"))
-    assert hub.repository().branch_head(f"swarm/issue-{issue}") == person
+    person = hub.push_as("alice", f"swarm/issue-{issue}", {"tail.js": "mended"})
+    again = rebuild(hub, issue, files=[Artifact("SPEC.md", b"# Again")])
+    assert again.start
+    assert again.start.sha == person
+    second = publish(hub.repository(), again)
+    stands = what_stands(hub, again.branch, again.base.branch)
+    assert stands["commits"] == [first.commit_sha, person, second.commit_sha]
+    assert hub.content(second.commit_sha, "tail.js") == b"mended"
+
+
+def test_a_push_while_the_swarm_works(hub: Hub) -> None:
+    """A person's push to other paths is kept below the commit; one to the same path is a conflict that names it."""
+    issue = hub.open_issue()
+    publish(hub.repository(), build(hub, issue))
+    again = rebuild(hub, issue, files=[Artifact("SPEC.md", b"# Again")])
+    person = hub.push_as("alice", again.branch, {"tail.js": "mended"})
+    second = publish(hub.repository(), again)
+    assert [parent["sha"] for parent in hub.get(f"commits/{second.commit_sha}")["parents"]] == [person]
+    assert publish(hub.repository(), again) == second
+
+    third = dataclasses.replace(
+        again, run=RunId("c" * 12), start=start_of(hub.repository(), again.branch, again.base)
+    )
+    person = hub.push_as("alice", again.branch, {"SPEC.md": "# Mine"})
+    with pytest.raises(Conflict, match=f"{person[:9]}.*: SPEC.md"):
+        publish(hub.repository(), third)
+    assert hub.repository().branch_head(again.branch) == person
+
+
+def test_the_base_moves_while_the_swarm_works(hub: Hub) -> None:
+    """The commit goes on top of the new base; a path that changed there, too, is named."""
+    first, second = build(hub, hub.open_issue()), build(hub, hub.open_issue())
+    moved = hub.push_as("alice", first.base.branch, {"LICENSE": "MIT"})
+    done = publish(hub.repository(), first)
+    assert [parent["sha"] for parent in hub.get(f"commits/{done.commit_sha}")["parents"]] == [moved]
+    assert {entry["path"] for entry in hub.tree(done.commit_sha)} > {"LICENSE", "README.md", "SPEC.md"}
+    pull = hub.get(f"pulls/{done.pull_request}")
+    assert pull["changed_files"] == len(FILES)
+    assert f"on top of {moved[:9]}, and the evidence is of {first.base.sha[:9]}" in pull["body"]
+    hub.push_as("alice", first.base.branch, {"start.sh": "echo"})
+    with pytest.raises(Conflict, match=r"main moved on to .*: start\.sh"):
+        publish(hub.repository(), second)
+
+
+def test_a_person_pushes_before_we_noted_our_commit(hub: Hub) -> None:
+    """Killed after the branch moved, and a person was quicker than the next worker: still one commit of ours."""
+    publication = build(hub, hub.open_issue())
+    first = publish(hub.repository(), publication)
+    hub.push_as("alice", publication.branch, {"tail.js": "mended"})
+    assert publish(hub.repository(), publication).commit_sha == first.commit_sha
 
 
 def test_an_amended_commit_is_a_persons(hub: Hub) -> None:
-    """A commit of ours that somebody amended keeps our trailer and is theirs nevertheless."""
+    """A commit of ours that somebody amended keeps our trailer and is theirs nevertheless: a rebuild goes on top."""
     issue = hub.open_issue()
     first = publish(hub.repository(), build(hub, issue))
     message = hub.get(f"commits/{first.commit_sha}")["commit"]["message"]
     person = hub.commit_as("alice", parent=first.commit_sha, message=message)
     hub.move_as("alice", f"swarm/issue-{issue}", person)
-    with pytest.raises(Conflict, match="not ours"):
-        publish(hub.repository(), build(hub, issue))
+    again = rebuild(hub, issue, run=RunId("0123456789ab"))
+    assert publish(hub.repository(), again).commit_sha not in (person, first.commit_sha)
+
+
+def test_a_check_run_says_how_it_went(hub: Hub) -> None:
+    """On our commit, once, completed, with remarks and the button; a second try does not add the remarks again."""
+    report = CheckReport(
+        title="It works",
+        summary="The preview answered.",
+        conclusion=CheckConclusion.NEUTRAL,
+        actions=[CheckAction("Rebuild", "Build this issue anew", "rebuild")],
+        annotations=[Annotation(f"file-{number}", "left out: a link") for number in range(60)],
+    )
+    publication = build(hub, hub.open_issue(), check=report, details_url="http://127.0.0.1:1/builds/1")
+    done = publish(hub.repository(), publication)
+    assert publish(hub.repository(), publication) == done
+    (check,) = hub.get(f"commits/{done.commit_sha}/check-runs")["check_runs"]
+    assert (check["id"], check["status"], check["conclusion"]) == (done.check_id, "completed", "neutral")
+    assert check["output"]["annotations_count"] == 50
 
 
 def test_no_drafts_on_this_plan(hub: Hub) -> None:
@@ -206,3 +276,23 @@ def test_the_message_is_read_back() -> None:
     publication = Publication(RunId("ab"), 1, "x", base, (), "t", "b", "Build\n\nmore\n")
     commit = Commit("c" * 40, message_of(publication), "swarm[bot]", "GitHub", "b" * 40, ())
     assert run_of(commit, "swarm[bot]") == "ab"
+
+
+def test_a_large_result_stays_within_githubs_limits(hub: Hub) -> None:
+    """2,000 generated text files and 50 binaries: all there, in few calls, never more than 80 creating ones a minute."""
+    texts = [
+        Artifact(f"src/{number // 50}/{number}.txt", f"{number}\n".encode() * 100) for number in range(2000)
+    ]
+    binaries = [
+        Artifact(f"img/{number}.png", b"\x89PNG\0" + number.to_bytes(2, "big")) for number in range(50)
+    ]
+    repository = hub.repository()
+    pauses: list[float] = []
+    repository._pause = pauses.append
+    publication = build(hub, hub.open_issue(), files=[*texts, *binaries])
+    done = publish(repository, publication)
+    assert len([each for each in hub.tree(done.commit_sha) if each["type"] == "blob"]) == 2051
+    assert hub.content(done.commit_sha, "img/49.png") == binaries[49].content
+    creating = 50 + 21 + 5  # blobs; trees; commit, ref, check or pull request, deployment and its status
+    assert repository.requests <= creating + 15
+    assert (len(pauses), sum(pauses)) == (10, pytest.approx(8.0)), "blobs beyond the first 40 are slowed down"

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from bot.agents.tools import WorkerTask
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AgentLabel, AppKind, BuildRequest, Repo, RunId, Tokens
+from bot.core.prompts import IssuePrompt, Remark
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios import all_scenarios
 from bot.local.model.server import Running, start
@@ -71,6 +73,17 @@ def test_an_issue_that_does_not_suit_says_why(model: Running, usage: Usage) -> N
     result = reader(model, usage).read(RUN, example("typo"))
     assert not result.brief.fits
     assert "one word in one file" in result.brief.reason
+
+
+def test_an_unclear_issue_asks_and_an_answer_settles_it(model: Running, usage: Usage) -> None:
+    """At most three questions; with words of a maintainer none, and what maintainers said before is read, too."""
+    issue = example("team-board")
+    asked = reader(model, usage).read(RUN, issue, (Remark("wendy", "Green, please."),)).brief
+    assert 0 < len(asked.questions) <= 3
+    assert reader(model, usage).read(RUN, replace(issue, feedback="In the page.")).brief.questions == ()
+    assert reader(model, usage).read(RUN, replace(issue, insist=True)).brief.questions == ()
+    view = IssuePrompt("t", "b", "", insist=False, remarks=(Remark("wendy", "Green, please."),))
+    assert "Green, please." in TEXTS.render("prompts/issue.md.j2", view)
 
 
 def test_the_scripted_model_declines_what_it_does_not_know(model: Running, usage: Usage) -> None:

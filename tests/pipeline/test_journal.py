@@ -1,6 +1,7 @@
 """The journal on SQLite: what is written once, and what holds when many write at once."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bot.core.models import (
     BuildRequest,
     CommitId,
     Evidence,
+    OrderKind,
     Phase,
     Repo,
     Role,
@@ -34,6 +36,7 @@ from bot.core.models import (
 from bot.core.models import AppKind as Kind
 from bot.pipeline.journal.database import DATABASE_ERRORS, metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
+from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs, elapsed_s
 from bot.pipeline.journal.snapshot import snapshot
@@ -56,6 +59,7 @@ class Journal:
         self.runs, self.fleet = Runs(self.engine, now), Fleet(self.engine, now)
         self.usage = Usage(self.engine, now, cap_microusd=1_000)
         self.results = Results(self.engine)
+        self.orders = Orders(self.engine, now)
 
 
 @pytest.fixture
@@ -379,3 +383,49 @@ def test_snapshot(journal: Journal) -> None:
     assert snapshot(RUN, journal.runs, journal.fleet, journal.usage).preview_ended
     with pytest.raises(NotFound):
         snapshot(RunId("nope"), journal.runs, journal.fleet, journal.usage)
+
+
+def test_orders(journal: Journal) -> None:
+    """One per delivery; each is taken by one call, which gets it again after a restart."""
+    orders = journal.orders
+    assert orders.give(RUN, "d-1", OrderKind.REVISE, "no table", "ada")
+    assert not orders.give(RUN, "d-1", OrderKind.REVISE, "no table", "ada")
+    assert orders.give(RUN, "d-2", OrderKind.REVISE, "in blue", "bob")
+    assert orders.of(RUN, OrderKind.APPROVE) == []
+    taken = [orders.take(RUN, OrderKind.REVISE, call) for call in ("c-1", "c-1", "c-2", "c-3")]
+    assert [order and order.text for order in taken] == ["no table", "no table", "in blue", None]
+
+
+def test_a_plan_caps_the_money(journal: Journal) -> None:
+    """A build with a budget of its own may spend that, and the others as before."""
+    journal.runs.create(RUN, REQUEST)
+    assert journal.usage.cap_of(RUN) == 1_000
+    journal.runs.keep(RUN, plan={"budget_microusd": 300})
+    assert journal.usage.cap_of(RUN) == 300
+    assert journal.usage.reserve(RUN, SERVER, "m", 301) is None
+    assert journal.usage.reserve(RUN, SERVER, "m", 300) is not None
+
+
+def test_a_database_that_does_not_answer_is_passing_trouble(tmp_path: Path) -> None:
+    """Whatever method meets it: the engine tries again, and nobody sees SQLAlchemy's own error."""
+    engine = open_database(f"sqlite:///{tmp_path}/journal.db")
+    runs = Runs(engine, time.time)
+    for call in (
+        runs.recent,
+        lambda: runs.end(RunId("x"), RunState.FAILED, ""),
+        lambda: runs.keep(RunId("x"), a=1),
+    ):
+        with pytest.raises(Transient, match="database"):
+            call()
+
+
+def test_readers_wait_for_nobody(tmp_path: Path) -> None:
+    """While somebody writes, pages and loops read on."""
+    engine = open_database(f"sqlite:///{tmp_path}/journal.db")
+    metadata.create_all(engine)
+    runs = Runs(engine, time.time)
+    with engine.begin() as db:
+        db.execute(text("update runs set reason = 'held'"))
+        began = time.monotonic()
+        assert runs.recent() == []
+        assert time.monotonic() - began < 5, "the busy timeout is 30 s"

@@ -16,6 +16,8 @@ import pytest
 
 from bot.core.errors import BotError, NotFound, Permanent, Transient, Unauthentic
 from bot.core.models import VmId
+from bot.vms.base import Dial
+from bot.vms.shell import _GRACE_S
 from bot.vms.ssh import FOREIGN, LineLost, SshConnector, SshShell
 from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd
 from tests.waiting import wait_until
@@ -124,11 +126,68 @@ def test_output_errors_and_status_are_told_apart(shell: SshShell) -> None:
 
 
 def test_big_streams_in_all_directions_do_not_block_one_another(shell: SshShell) -> None:
-    """6 MB in, out and on standard error at the same time."""
+    """6 MB in and out, and a megabyte on standard error, at the same time."""
     data = os.urandom(6_000_000)
-    done = shell.run("tee /dev/stderr", stdin=data)
+    done = shell.run("tee >(head -c 1000000 >&2; cat >/dev/null)", stdin=data)
     assert done.stdout == data
-    assert done.stderr == data
+    assert done.stderr == data[:1_000_000]
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [("yes", "16777216 bytes of output"), ("yes >&2", "1048576 bytes on standard error"),
+     ("head -c 2000000 /dev/zero >&2; echo done", "1048576 bytes on standard error")],
+)  # fmt: skip
+def test_a_command_that_writes_without_end_is_stopped(shell: SshShell, command: str, sentence: str) -> None:
+    """What it says is held in memory, so there is a limit to it."""
+    with pytest.raises(Permanent, match=sentence):
+        shell.run(command)
+
+
+class Talker:
+    """A session whose command never stops talking, and never ends."""
+
+    def read(self) -> bytes | None:
+        return b"y"
+
+    def read_error(self) -> bytes | None:
+        return b""
+
+    def pending_error(self) -> bytes:
+        return b""
+
+    def write(self, data: memoryview) -> int:
+        return len(data)
+
+    def end_input(self) -> None:
+        pass
+
+    def exit_status(self, timeout_s: float) -> int | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+class TalkersLine:
+    """A line to a machine that does not keep the limit it was told."""
+
+    vm = VM
+
+    def session(self, command: str, *, poll_s: float) -> Talker:
+        return Talker()
+
+    def forward(self, vm_port: int, dial: Dial) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_limit_holds_while_output_flows() -> None:
+    """Our own clock ends it, even if the machine's does not."""
+    with pytest.raises(Transient, match="did not end within"):
+        SshShell(TalkersLine()).run("x", timeout_s=0.2 - _GRACE_S)
 
 
 def test_a_command_that_does_not_read_its_input_still_ends(shell: SshShell) -> None:

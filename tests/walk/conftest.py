@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -34,6 +34,7 @@ class Walk:
 
     world: World
     stores: wiring.Stores
+    repository: str = REPOSITORY
 
     def person(self, login: str) -> Person:
         """Somebody with an account."""
@@ -47,17 +48,30 @@ class Walk:
     def open(self, issue_file: str) -> int:
         """An issue with the text of docs/issues/<file>; its number."""
         title, _, text = Path("docs/issues", issue_file).read_text().partition("\n")
-        return self.github.open_issue(REPOSITORY, title.lstrip("# ").strip(), text.strip())[0]
+        return self.github.open_issue(self.repository, title.lstrip("# ").strip(), text.strip())[0]
+
+    def beside(self, repository: str, files: dict[str, str]) -> "Walk":
+        """The same world, seen from a new repository with these files."""
+        order = {"full_name": repository, "files": files}
+        httpx.post(f"{self.world.github['web_url']}/_local/repositories", json=order).raise_for_status()
+        return replace(self, repository=repository)
+
+    def push(self, login: str, branch: str, path: str, text: str) -> str:
+        """Somebody commits a file to a branch; the new head."""
+        content = base64.b64encode(text.encode()).decode()
+        where = f"/repos/{self.repository}/contents/{path}"
+        done = self.person(login).call("PUT", where, message="By hand", content=content, branch=branch)
+        return str(done["commit"]["sha"])
 
     def label(self, number: int, login: str = "alice") -> None:
         """Put the trigger on it."""
-        self.person(login).label(REPOSITORY, number, "swarm-build")
+        self.person(login).label(self.repository, number, "swarm-build")
 
     def run_of(self, number: int) -> RunId:
         """The newest build of an issue, once it exists."""
-        return wait_until(lambda: self.stores.runs.of_issue(REPOSITORY, number), 30, "a build is queued")[
-            0
-        ].id
+        return wait_until(
+            lambda: self.stores.runs.of_issue(self.repository, number), 30, "a build is queued"
+        )[0].id
 
     def ended(self, run: RunId, limit_s: float = BUILD_LIMIT_S) -> Run:
         """The build, once it has ended."""
@@ -77,21 +91,21 @@ class Walk:
 
     def comments(self, number: int) -> list[dict[str, object]]:
         """An issue's comments."""
-        return list(self.github.call("GET", f"/repos/{REPOSITORY}/issues/{number}/comments"))
+        return list(self.github.call("GET", f"/repos/{self.repository}/issues/{number}/comments"))
 
     def pull_requests(self, number: int) -> list[dict[str, object]]:
         """Open pull requests from the branch of an issue."""
-        found = self.github.call("GET", f"/repos/{REPOSITORY}/pulls?state=open&per_page=100")
+        found = self.github.call("GET", f"/repos/{self.repository}/pulls?state=open&per_page=100")
         return [each for each in found if each["head"]["ref"] == f"swarm/issue-{number}"]
 
     def tree(self, branch: str) -> dict[str, str]:
         """Path -> mode of the files on a branch."""
-        listing = self.github.call("GET", f"/repos/{REPOSITORY}/git/trees/{branch}?recursive=1")
+        listing = self.github.call("GET", f"/repos/{self.repository}/git/trees/{branch}?recursive=1")
         return {each["path"]: each["mode"] for each in listing["tree"] if each["type"] == "blob"}
 
     def file(self, branch: str, path: str) -> str:
         """A file's text on a branch."""
-        found = self.github.call("GET", f"/repos/{REPOSITORY}/contents/{path}?ref={branch}")
+        found = self.github.call("GET", f"/repos/{self.repository}/contents/{path}?ref={branch}")
         return base64.b64decode(found["content"]).decode()
 
     def worker(self) -> Child:
@@ -144,7 +158,7 @@ class Walk:
     def close_pull_request(self, number: int) -> None:
         """Close the pull request of an issue and wait until its preview is gone."""
         for each in self.pull_requests(number):
-            self.github.close_pull_request(REPOSITORY, int(str(each["number"])))
+            self.github.close_pull_request(self.repository, int(str(each["number"])))
         wait_until(lambda: self.machines() == 0, 60, "no machine is left")
 
     def machines(self) -> int:

@@ -54,7 +54,7 @@ def test_a_killed_worker_leaves_one_pull_request_and_no_machine(walk: Walk, mome
     assert len(walk.pull_requests(number)) == 1
     agents = walk.stores.fleet.agents(run)
     assert sorted(agent.agent for agent in agents) == ["architect", "client", "landing", "server"]
-    ours = [each for each in walk.comments(number) if "swarm:build=" in str(each["body"])]
+    ours = [each for each in walk.comments(number) if "swarm:issue=" in str(each["body"])]
     assert len(ours) == 1
     walk.close_pull_request(number)
 

@@ -43,7 +43,7 @@ def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk)
     statuses = walk.github.call("GET", f"/repos/{REPOSITORY}/deployments/{deployment['id']}/statuses")
     assert statuses[0]["environment_url"] == url
 
-    ours = [each for each in walk.comments(number) if "swarm:build=" in str(each["body"])]
+    ours = [each for each in walk.comments(number) if "swarm:issue=" in str(each["body"])]
     assert len(ours) == 1, "one progress comment, edited"
     assert walk.machines() == 1, "the preview's machine is the only one left"
 

@@ -51,6 +51,15 @@ def test_build_at_work(world: World) -> None:
     assert "The brief is written" in text
 
 
+def test_what_the_model_reads_can_be_seen(world: World) -> None:
+    """The issue as it is built and what maintainers said, without what a reader does not see."""
+    run = start_build(world)
+    world.runs.keep(run, remarks=[{"author": "wendy", "text": "Green, please."}])
+    text = page(world, f"/builds/{run}")
+    assert "Build it" in text
+    assert "@wendy: Green, please." in text
+
+
 def test_build_in_json(world: World) -> None:
     """The page asks for its moving part until the build has ended."""
     run = start_build(world)

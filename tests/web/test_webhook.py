@@ -129,6 +129,7 @@ def test_not_ours(world: World, event: str, payload: Any) -> None:
     ("event", "payload"),
     [
         ("issues", labeled("Swarm-Build")),
+        ("issues", labeled("swarm: games")),  # perhaps the repository's own: the worker looks
         ("issues", labeled() | {"action": "unlabeled"}),
         ("issues", labeled() | {"action": "closed"}),
         ("issue_comment", commented("/swarm stop")),
@@ -200,11 +201,10 @@ def test_constant_time() -> None:
     assert len(elsewhere) == 1
 
 
-def test_without_a_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No secret: everything is refused, with what to set, and the log says so at once."""
+def test_without_a_secret(tmp_path: Path) -> None:
+    """No secret: everything is refused, with what to set."""
     world = open_world(tmp_path / "journal.db", secret="")
     client = world.app().test_client()
-    assert "GITHUB_WEBHOOK_SECRET" in caplog.text
     body = json.dumps(labeled()).encode()
     for secret in ("", SECRET):
         answer = client.post("/webhook", data=body, headers=headers(body, "issues", "d-1", secret))

@@ -37,6 +37,7 @@ from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
 from bot.web.app import create_app
+from bot.web.setup import AppIdentity, SetUp
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 SECRET = "it's a secret"
@@ -62,6 +63,7 @@ class World:
     clock: TickingClock = field(default_factory=TickingClock)
     queued: list[tuple[str, str]] = field(default_factory=list)
     secret: str = SECRET
+    set_up: SetUp | None = None
 
     def __post_init__(self) -> None:
         self.runs = Runs(self.engine, self.clock)
@@ -73,7 +75,7 @@ class World:
 
     def app(self) -> Flask:
         return create_app(
-            webhook_secret=self.secret,
+            identity=lambda: AppIdentity("99", self.secret),
             runs=self.runs,
             fleet=self.fleet,
             usage=self.usage,
@@ -81,9 +83,9 @@ class World:
             texts=Texts(default_loader(TEMPLATES)),
             static_folder=TEMPLATES / "web" / "static",
             trigger_label="swarm-build",
-            app_id="99",
             github_url="https://api.github.com",
             now=self.clock,
+            set_up=self.set_up,
         )
 
 

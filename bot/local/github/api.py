@@ -190,11 +190,13 @@ class Api:
     def answer(self, incoming: Incoming) -> Answer:
         """The answer to one request."""
         fault = self.faults.take(incoming.method, incoming.path)
-        if fault and fault.delay_s:
+        if fault and fault.kind is When.BEFORE:
             time.sleep(fault.delay_s)  # the fault is the waiting
-        if fault and fault.status and fault.kind is When.BEFORE:
-            return _failed(fault.status, fault.text(), fault.headers)
+            if fault.status:
+                return _failed(fault.status, fault.text(), fault.headers)
         answer = self._answer(incoming)
+        if fault and fault.kind is When.AFTER:
+            time.sleep(fault.delay_s)
         if fault and fault.status:
             return _failed(fault.status, fault.text(), fault.headers)
         return answer

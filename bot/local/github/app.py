@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bot.core.texts import Texts
 from bot.local.github import local_api, pages, smart_http
 from bot.local.github.api import Answer, Api, Incoming
+from bot.local.github.operations import archives
 from bot.local.github.refusals import Refusal
 
 PREFIX = "/api/v3"
@@ -38,6 +39,12 @@ def make_app(api: Api, texts: Texts) -> Flask:
         app.add_url_rule(
             f"/<owner>/<name>/{tail}", f"git {tail}", git, methods=["GET", "POST"], defaults={"rest": tail}
         )
+
+    def archive(owner: str, name: str, ref: str) -> Response:
+        found = archives.serve(api.world, owner, name, ref, request.args.get("token", ""))
+        return Response(found, 200, {"Content-Type": "application/x-gzip"})
+
+    app.add_url_rule("/<owner>/<name>/legacy.tar.gz/<path:ref>", "archive", archive)
     app.register_blueprint(local_api.blueprint(api))
     app.register_blueprint(pages.blueprint(api, texts))
 

@@ -23,6 +23,9 @@ class When(StrEnum):
 class Fault:
     """The next `times` calls that match fail with `status`; 0 leaves the answer alone and only delays it.
 
+    The delay is before or after the effect, as `kind` says. GitHub gives up on a request after ten seconds, so a client
+    that waits longer never meets an effect that comes after it has stopped waiting.
+
     `path_regex` is searched in the path without the "/api/v3" prefix. `skip` lets that many matches through first.
     """
 
@@ -78,6 +81,11 @@ class Faults:
         """
         with self._lock:
             self._rules.append(codec.load(HookRule, data))
+
+    def left(self) -> list[Fault]:
+        """What has not happened yet."""
+        with self._lock:
+            return list(self._faults)
 
     def clear(self) -> None:
         """Forget all that is planned."""

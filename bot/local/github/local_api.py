@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 
+from bot.core import codec
 from bot.local.github import conversation, seed
 from bot.local.github.api import Api, limit_of
 from bot.local.github.identity import identify
@@ -73,6 +74,10 @@ def blueprint(api: Api) -> Blueprint:
     def plan_webhooks() -> tuple[str, int]:
         api.faults.plan_hooks(request.get_json())
         return "", 204
+
+    @room.get("/faults")
+    def faults_left() -> Any:
+        return codec.dump(api.faults.left())
 
     @room.delete("/faults")
     def forget_faults() -> tuple[str, int]:

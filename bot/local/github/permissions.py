@@ -34,7 +34,7 @@ _READ = {
         issues/list-sub-issues reactions/list-for-issue reactions/list-for-issue-comment""",
     "contents:read": """repos/get-branch repos/list-branches repos/get-content repos/get-readme repos/list-commits
         repos/get-commit repos/compare-commits repos/compare-commits-with-basehead git/get-ref git/list-matching-refs
-        git/get-blob git/get-tree git/get-commit""",
+        git/get-blob git/get-tree git/get-commit repos/download-tarball-archive""",
     "pull_requests:read": """pulls/get pulls/list pulls/list-files pulls/list-commits pulls/check-if-merged
         pulls/list-review-comments""",
     "deployments:read": """repos/list-deployments repos/get-deployment repos/list-deployment-statuses

@@ -29,7 +29,15 @@ MANIFEST: Mapping[str, Any] = {
         "metadata": "read",
         "pull_requests": "write",
     },
-    "default_events": ["check_run", "check_suite", "issue_comment", "issues", "pull_request"],
+    "default_events": [
+        "check_run",
+        "check_suite",
+        "issue_comment",
+        "issues",
+        "pull_request",
+        "pull_request_review_comment",
+        "repository",
+    ],
 }
 
 

@@ -39,6 +39,7 @@ class Conversation:
         max_tokens: ceiling of the answer.
         stream: whether the answer is wanted as events.
         prompt: the text that the answer is about: an agent's task, or the first thing the user said.
+        said: what the user said since then, between two turns.
         exchanges: the tool calls since then, in order, each with its result.
         tools: names of the tools that may be called.
         forced_tool: the tool that must be called, or "".
@@ -50,6 +51,7 @@ class Conversation:
     max_tokens: int
     stream: bool
     prompt: str
+    said: tuple[str, ...]
     exchanges: tuple[Exchange, ...]
     tools: frozenset[str]
     forced_tool: str
@@ -62,6 +64,7 @@ class _Reading:
     """The state of one pass over the messages."""
 
     prompt: str = ""
+    said: list[str] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
     open_calls: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -90,6 +93,7 @@ def read_request(body: bytes) -> Conversation:
         max_tokens=data["max_tokens"],
         stream=bool(data.get("stream")),
         prompt=reading.prompt,
+        said=tuple(reading.said),
         exchanges=tuple(reading.exchanges),
         tools=frozenset(tool.get("name", "") for tool in data.get("tools") or ()),
         forced_tool=choice.get("name", "") if choice.get("type") == "tool" else "",
@@ -146,7 +150,9 @@ def _read_user(reading: _Reading, blocks: list[dict[str, Any]], at: int) -> None
         # What is said between two turns of a task (pi calls it steering) does not begin a new one.
         if not reading.prompt or ARCHITECT_MARK in text or WORKER_MARK in text:
             reading.prompt = text
-            reading.exchanges = []
+            reading.said, reading.exchanges = [], []
+        else:
+            reading.said.append(text)
 
 
 def _blocks(content: Any, at: int) -> Iterator[dict[str, Any]]:

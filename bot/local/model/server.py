@@ -58,6 +58,9 @@ class _PaceOrder(BaseModel):
     ttft_s: float | None = Field(None, ge=0)
 
 
+_MODELS = ("claude-opus-5", "claude-sonnet-5", "claude-haiku-4-5")
+
+
 def _refusal(status: int, kind: str, text: str, *, retry_after_s: float | None = None) -> Response:
     headers = {} if retry_after_s is None else {"retry-after": f"{retry_after_s:g}"}
     return Response(json.dumps(error(kind, text)), status, headers, mimetype="application/json")
@@ -111,6 +114,12 @@ def _messages(world: _World) -> Response:
     return Response(playing.body(content), 200, headers, mimetype="application/json")
 
 
+def _models(world: _World) -> Response:
+    _check_headers(request, world.api_key)
+    models = [{"type": "model", "id": name, "display_name": name} for name in _MODELS]
+    return jsonify(data=models, has_more=False, first_id=_MODELS[0], last_id=_MODELS[-1])
+
+
 def _set_pace(world: _World) -> Response:
     order = _PaceOrder.model_validate_json(request.get_data())
     world.pace = Pace(
@@ -132,6 +141,10 @@ def _app(world: _World) -> Flask:
     @app.post("/v1/messages")
     def messages() -> Response:
         return _messages(world)
+
+    @app.get("/v1/models")
+    def models() -> Response:
+        return _models(world)
 
     @app.get("/ledger")
     def ledger() -> Response:

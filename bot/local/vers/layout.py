@@ -51,6 +51,12 @@ class Layout:
         """The folders of running (or crashed) servers."""
         return sorted(self.root.glob("run-*"))
 
+    def private_file(self, run: str, name: str, text: str) -> None:
+        """Write a file of a running server's folder, which goes with the folder. It may hold a key: only its owner reads it."""
+        path = self.root / run / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:

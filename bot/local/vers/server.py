@@ -30,6 +30,7 @@ from bot.local.vers.world import World
 from bot.serving import Serving
 
 VM_DOMAIN = "vm.vers.localhost"
+ADDRESS_FILE = "address.json"
 _THREADS = 64
 """Each follower of a stream holds one."""
 
@@ -168,8 +169,17 @@ def start(
         return Running(address, folder.name, undo.pop_all().close)
 
 
+def running_addresses(cache: Path) -> list[Path]:
+    """The files in which servers in the foreground say their `Address`, youngest first. A crashed one's may be there, too."""
+    files = (folder / ADDRESS_FILE for folder in Layout.in_cache(cache).runs())
+    return sorted((file for file in files if file.exists()), key=lambda f: f.stat().st_mtime, reverse=True)
+
+
 def serve(port: int, cache: Path) -> NoReturn:
-    """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly."""
+    """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly.
+
+    The same line lies in the server's folder while it runs, for commands that look for a local Vers.
+    """
 
     def leave(_number: int, _frame: object) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -179,7 +189,9 @@ def serve(port: int, cache: Path) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     with start(cache, port=port) as running:
-        sys.stdout.write(json.dumps(asdict(running.address)) + "\n")
+        said = json.dumps(asdict(running.address))
+        Layout.in_cache(cache).private_file(running.run, ADDRESS_FILE, said)
+        sys.stdout.write(said + "\n")
         sys.stdout.flush()
         while True:
             signal.pause()

@@ -23,6 +23,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -90,6 +91,19 @@ cancellations = Table(
     Column("reason", Text, nullable=False),
     Column("at", Float, nullable=False),
 )
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the delivery that brought it
+    Column("run", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),  # core.models.OrderKind
+    Column("text", Text, nullable=False),
+    Column("by", String(255), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("taken_by", String(64), nullable=False, default=""),  # the tool call that it answered
+)
+Index("orders_by_run", orders.c.run)
 
 vms = Table(
     "vms",
@@ -186,18 +200,54 @@ golden_images = Table(
     Column("created_at", Float, nullable=False),
 )
 
+credentials = Table(
+    "credentials",
+    metadata,
+    Column(
+        "name", String(96), primary_key=True
+    ),  # "app", or "state:[admin:]<sha256>" of a set-up that has begun
+    Column("sealed", LargeBinary, nullable=False),  # Fernet (web.setup)
+    Column("created_at", Float, nullable=False),
+)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; None for one in memory or on a server."""
+    parsed = make_url(url)
+    named = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if named else None
+
 
 def open_database(url: str) -> Engine:
     """Connect to the database of the settings.
 
-    SQLite files get WAL, a 30 s busy timeout and mode 0600, and every transaction begins IMMEDIATE: a read that
-    becomes a write would otherwise fail at once under contention instead of waiting its turn.
+    SQLite files get WAL, a 30 s busy timeout and mode 0600. Every transaction begins IMMEDIATE, because a read that
+    becomes a write would otherwise fail at once under contention instead of waiting its turn; only what `reading`
+    hands out begins as a mere reader, who in WAL mode waits for nobody.
+
+    A database that does not answer is `Transient` wherever it happens.
     """
+    engine = _open(url)
+
+    @event.listens_for(engine, "handle_error")
+    def _translate(context: ExceptionContext) -> None:
+        error = context.sqlalchemy_exception
+        if isinstance(error, tuple(DATABASE_ERRORS)):
+            raise Transient(f"the database does not answer: {context.original_exception}") from error
+
+    return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same database for transactions that only read."""
+    return engine.execution_options(swarm_reading=True)
+
+
+def _open(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    if parsed.database and parsed.database != ":memory:":
-        path = Path(parsed.database)
+    if path := sqlite_file(url):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     engine = create_engine(url, connect_args={"timeout": 30})
@@ -210,6 +260,7 @@ def open_database(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("swarm_reading", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
-from bot.pipeline.journal.database import Clock, agents, commits, golden_images, tool_calls, vms
+from bot.pipeline.journal.database import Clock, agents, commits, golden_images, reading, tool_calls, vms
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,12 @@ class Fleet:
 
     def __init__(self, engine: Engine, now: Clock) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._now = now
 
     # Machines --------------------------------------------------------------------------------------
 
-    def intend(self, run: RunId, purpose: str, commit: CommitId) -> VmRow:
+    def intend(self, run: RunId, purpose: str, commit: CommitId, keep_until: float | None = None) -> VmRow:
         """Write down that a machine is wanted, before the provider is asked; the present row if it was.
 
         `purpose` is unique within the run: "agent-1" … for agents, "preview" for the clean machine.
@@ -80,6 +81,7 @@ class Fleet:
                         commit_id=commit,
                         state="intended",
                         created_at=self._now(),
+                        keep_until=keep_until,
                     )
                 )
         except IntegrityError:
@@ -114,7 +116,7 @@ class Fleet:
             query = query.where(vms.c.run == run)
         if live:
             query = query.where(vms.c.state != "gone")
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_vm(row) for row in db.execute(query)]
 
     # Snapshots of a run ----------------------------------------------------------------------------
@@ -199,14 +201,14 @@ class Fleet:
     def agents(self, run: RunId) -> list[AgentRow]:
         """All agents of a run, in the order in which they were spawned."""
         query = select(agents).where(agents.c.run == run).order_by(agents.c.created_at, agents.c.agent)
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_agent(row) for row in db.execute(query)]
 
     def agent_of_bearer(self, bearer_sha256: str) -> AgentRow | None:
         """The agent that a bearer was issued to, if it was not revoked."""
         if not bearer_sha256:
             return None
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(agents).where(agents.c.bearer_sha256 == bearer_sha256)).first()
         return _agent(row) if row else None
 
@@ -270,14 +272,14 @@ class Fleet:
     def calls(self, run: RunId) -> list[ToolCall]:
         """All tool calls of a run, oldest first."""
         query = select(tool_calls).where(tool_calls.c.run == run).order_by(tool_calls.c.opened_at)
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_call(row) for row in db.execute(query)]
 
     # Golden images ---------------------------------------------------------------------------------
 
     def golden(self, recipe: str) -> CommitId | None:
         """The golden commit of a recipe hash."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(
                 select(golden_images.c.commit_id).where(golden_images.c.recipe == recipe)
             ).first()
@@ -285,8 +287,13 @@ class Fleet:
 
     def golden_commits(self) -> list[CommitId]:
         """The golden commits of all recipes that were built."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [CommitId(row.commit_id) for row in db.execute(select(golden_images.c.commit_id))]
+
+    def forget_golden(self, commit: CommitId) -> None:
+        """The commit was deleted."""
+        with self._engine.begin() as db:
+            db.execute(delete(golden_images).where(golden_images.c.commit_id == commit))
 
     def set_golden(self, recipe: str, commit: CommitId, name: str) -> None:
         with self._engine.begin() as db:

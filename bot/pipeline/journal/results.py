@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import Engine, delete, insert, select
 
 from bot.core.models import Artifact, RunId
-from bot.pipeline.journal.database import artifacts
+from bot.pipeline.journal.database import artifacts, reading
 
 
 class Results:
@@ -13,6 +13,7 @@ class Results:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._reader = reading(engine)
 
     def store(self, run: RunId, files: Iterable[Artifact]) -> None:
         """Replace the build's files."""
@@ -25,7 +26,7 @@ class Results:
     def files(self, run: RunId) -> tuple[Artifact, ...]:
         """The build's files, by path."""
         query = select(artifacts).where(artifacts.c.run == run).order_by(artifacts.c.path)
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return tuple(Artifact(row.path, row.content, row.mode) for row in db.execute(query))
 
     def forget(self, run: RunId) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
@@ -15,6 +16,7 @@ from bot.pipeline.journal.database import (
     Clock,
     cancellations,
     deliveries,
+    reading,
     run_events,
     runs,
 )
@@ -41,7 +43,7 @@ class RunEvent:
     """One line of a build's history: the only source of progress for comment, pages and demo.
 
     Kinds: "phase" {phase}, "agent" {label, role, state, doing, reason}, "note" {text}, "warning" {text},
-    "step" {name, seconds}, "state" {state, reason}.
+    "step" {name, seconds}, "state" {state, reason}, "collected" {files: {worker: {path: content id}}}.
     """
 
     run: RunId
@@ -56,6 +58,7 @@ class Runs:
 
     def __init__(self, engine: Engine, now: Clock) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._now = now
 
     def ping(self) -> None:
@@ -63,7 +66,7 @@ class Runs:
         Raises:
             Transient: the database does not answer, or has no tables yet.
         """
-        with translate(DATABASE_ERRORS, "asking the database"), self._engine.begin() as db:
+        with translate(DATABASE_ERRORS, "asking the database"), self._reader.begin() as db:
             db.execute(select(runs.c.id).limit(1))
 
     # Deliveries ------------------------------------------------------------------------------------
@@ -97,11 +100,16 @@ class Runs:
 
     def delivery(self, delivery: str) -> Any:
         """The parsed event of a stored delivery, as `accept` got it."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(deliveries.c.parsed).where(deliveries.c.id == delivery)).first()
         if row is None:
             raise NotFound(f"no delivery {delivery}")
         return row.parsed
+
+    def has_delivery(self, delivery: str) -> bool:
+        """Whether a delivery was stored."""
+        with translate(DATABASE_ERRORS, "looking for the delivery"), self._reader.begin() as db:
+            return db.execute(select(deliveries.c.id).where(deliveries.c.id == delivery)).first() is not None
 
     def note_outcome(self, delivery: str, outcome: str) -> None:
         """What became of a delivery, for the operator."""
@@ -140,7 +148,7 @@ class Runs:
         Raises:
             NotFound: no such build.
         """
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(runs).where(runs.c.id == run)).first()
         if row is None:
             raise NotFound(f"no build {run}")
@@ -151,12 +159,12 @@ class Runs:
         query = (
             select(runs).where(runs.c.repo == repo, runs.c.issue == issue).order_by(runs.c.created_at.desc())
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_run(row) for row in db.execute(query)]
 
     def of_repo(self, repo: str) -> list[Run]:
         """All builds of a repository, newest first."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [
                 _run(row)
                 for row in db.execute(
@@ -166,7 +174,7 @@ class Runs:
 
     def recent(self, limit: int = 50) -> list[Run]:
         """The newest builds of all repositories."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [
                 _run(row) for row in db.execute(select(runs).order_by(runs.c.created_at.desc()).limit(limit))
             ]
@@ -174,15 +182,31 @@ class Runs:
     def active(self) -> list[Run]:
         """Builds that have not ended."""
         query = select(runs).where(runs.c.state.in_([RunState.QUEUED, RunState.RUNNING]))
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [_run(row) for row in db.execute(query)]
+
+    def usual_s(self, of: int = 20) -> float | None:
+        """The median of how long the newest builds that succeeded took, in seconds; None if there is none."""
+        query = (
+            select(runs.c.ended_at - runs.c.created_at)
+            .where(runs.c.state == RunState.SUCCEEDED)
+            .order_by(runs.c.created_at.desc())
+            .limit(of)
+        )
+        with self._reader.begin() as db:
+            took = [float(seconds) for seconds in db.execute(query).scalars()]
+        return median(took) if took else None
 
     def enter(self, run: RunId, phase: Phase) -> None:
         """The build is now in this phase; recorded as an event unless it was already."""
         with self._engine.begin() as db:
             changed = db.execute(
                 update(runs)
-                .where(runs.c.id == run, (runs.c.phase != phase) | (runs.c.state == RunState.QUEUED))
+                .where(
+                    runs.c.id == run,
+                    runs.c.ended_at.is_(None),
+                    (runs.c.phase != phase) | (runs.c.state == RunState.QUEUED),
+                )
                 .values(phase=phase, state=RunState.RUNNING)
             ).rowcount
             if changed:
@@ -206,7 +230,7 @@ class Runs:
     def keep(self, run: RunId, **facts: Any) -> None:
         """Merge JSON-safe facts into the build's `result`."""
         with self._engine.begin() as db:
-            row = db.execute(select(runs.c.result).where(runs.c.id == run)).one()
+            row = db.execute(select(runs.c.result).where(runs.c.id == run).with_for_update()).one()
             db.execute(update(runs).where(runs.c.id == run).values(result={**row.result, **facts}))
 
     # Events ----------------------------------------------------------------------------------------
@@ -231,7 +255,7 @@ class Runs:
             .where(run_events.c.run == run, run_events.c.seq > after)
             .order_by(run_events.c.seq)
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return [RunEvent(RunId(r.run), r.seq, r.at, r.kind, r.data) for r in db.execute(query)]
 
     # Cancellation ----------------------------------------------------------------------------------
@@ -244,15 +268,24 @@ class Runs:
             if alive is None or known is not None:
                 return False
             db.execute(insert(cancellations).values(run=run, by=by, reason=reason, at=self._now()))
+            why = _stopped(by, reason)
+            # One that has not begun needs no clean-up: it ends here, before its predecessor lets it begin.
+            ended = db.execute(
+                update(runs)
+                .where(runs.c.id == run, runs.c.state == RunState.QUEUED)
+                .values(state=RunState.CANCELLED, reason=why, ended_at=self._now())
+            ).rowcount
+            if ended:
+                self._record(db, run, "state", {"state": RunState.CANCELLED, "reason": why})
             return True
 
     def cancellation(self, run: RunId) -> str:
         """Who asked the build to stop, and why: "stopped by @ada: …"; empty if nobody did."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             row = db.execute(select(cancellations).where(cancellations.c.run == run)).first()
         if row is None:
             return ""
-        return f"stopped by @{row.by}: {row.reason}" if row.by else str(row.reason)
+        return _stopped(row.by, row.reason)
 
     def check_cancelled(self, run: RunId) -> None:
         """
@@ -261,6 +294,10 @@ class Runs:
         """
         if why := self.cancellation(run):
             raise Cancelled(why)
+
+
+def _stopped(by: str, reason: str) -> str:
+    return f"stopped by @{by}: {reason}" if by else reason
 
 
 def _run(row: Any) -> Run:

@@ -37,10 +37,12 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
             agents=tuple(_view(agent, used.get(agent.agent, Tokens())) for agent in fleet.agents(run)),
             spent=sum(used.values(), Tokens()),
             warnings=tuple(str(event.data.get("text", "")) for event in events if event.kind == "warning"),
+            usual_s=None if found.state.ended else runs.usual_s(),
             stopping=runs.cancellation(run),
             brief=_fact(found, "brief", Brief),
             evidence=evidence,
             published=_fact(found, "published", Published),
+            gated=(found.result.get("gate") or {}).get("since") is not None,
             preview_ended=bool(evidence and evidence.vm and evidence.vm in gone),
         )
 

@@ -6,15 +6,16 @@ import uuid
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from bot.core.models import AgentLabel, RunId, Spender, Tokens
-from bot.pipeline.journal.database import Clock, runs, usage
+from bot.pipeline.journal.database import Clock, reading, runs, usage
 from bot.pipeline.journal.fleet import Fleet
 
 
 class Usage:
-    """Who may call a model, and what it costs the run. `cap_microusd` is dollars x 1,000,000 for one run."""
+    """Who may call a model, and what it costs the run. `cap_microusd` is dollars x 1,000,000 for a run without a plan."""
 
     def __init__(self, engine: Engine, now: Clock, cap_microusd: int) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._now = now
         self._fleet = Fleet(engine, now)
         self.cap_microusd = cap_microusd
@@ -30,7 +31,7 @@ class Usage:
         with self._engine.begin() as db:
             # The row of the build serialises two calls on Postgres; SQLite has one writer anyway.
             db.execute(select(runs.c.id).where(runs.c.id == run).with_for_update())
-            if self._committed(db, run) + microusd > self.cap_microusd:
+            if self._committed(db, run) + microusd > self._cap(db, run):
                 return None
             db.execute(
                 insert(usage).values(
@@ -80,9 +81,18 @@ class Usage:
                 )
             )
 
+    def cap_of(self, run: RunId) -> int:
+        """What this build may spend: what its plan says, or as every build."""
+        with self._engine.begin() as db:
+            return self._cap(db, run)
+
+    def _cap(self, db: Connection, run: RunId) -> int:
+        facts = db.execute(select(runs.c.result).where(runs.c.id == run)).scalar() or {}
+        return int(facts.get("plan", {}).get("budget_microusd", self.cap_microusd))
+
     def committed_microusd(self, run: RunId) -> int:
         """Spent plus reserved."""
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return self._committed(db, run)
 
     def by_agent(self, run: RunId) -> dict[AgentLabel, Tokens]:
@@ -99,7 +109,7 @@ class Usage:
             .where(usage.c.run == run)
             .group_by(usage.c.agent)
         )
-        with self._engine.begin() as db:
+        with self._reader.begin() as db:
             return {AgentLabel(row[0]): Tokens(*(int(n) for n in row[1:])) for row in db.execute(query)}
 
     @staticmethod

@@ -1,15 +1,20 @@
 """Runs inside the clean machine, as root: installs, starts and watches the collected app. JSON in (stdin), JSON out.
 
     app.py install  {"workspace"}                                  -> {"exit_status", "output", "seconds"}
+    app.py test     {"workspace", "limit_s"}                       -> {"command" | "", "exit_status", "output", "seconds"}
     app.py start    {"workspace", "kind", "port", "limit_s"}       -> {"listens": "::" | "ipv4" | "", "problem", "output", "seconds"}
     app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
     app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
+    app.py into NAME COMMAND…                                      becomes the command, its output in a log
 
+A "command" that is not empty takes the place of what the files say; "env" is added to the app's environment.
 Everything of the app runs as user `agent` with the environment that a login shell of that user has.
 """
 
+import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +24,8 @@ from pathlib import Path
 LOGS = Path("/var/log/swarm-app")
 HERE = Path(__file__).parent
 TAIL_LINES = 50
+NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
+"""Names of processes, and so of logs that root writes: nothing that leads to another folder."""
 
 
 def as_agent(command: str, workspace: str, extra: dict[str, str] | None = None) -> list[str]:
@@ -28,14 +35,38 @@ def as_agent(command: str, workspace: str, extra: dict[str, str] | None = None) 
     return ["runuser", "-u", "agent", "--", "env", "HOME=/home/agent", "CI=1", "bash", "-lc", script]
 
 
+def open_log(path: Path, flags: int = os.O_WRONLY | os.O_CREAT | os.O_APPEND) -> int:
+    """A descriptor of a log itself, never of what a link in its place leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
+def into(name: str, *argv: str) -> None:
+    """Become a command whose output goes into a log."""
+    log = open_log(LOGS / f"{name}.log")
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.execvp(argv[0], argv)
+
+
+def logged(name: str, argv: list[str]) -> str:
+    """The shell command that does `into`."""
+    return shlex.join(["exec", sys.executable, str(HERE / "app.py"), "into", name, *argv])
+
+
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
     try:
-        with path.open("rb") as log:
-            log.seek(max(0, path.stat().st_size - 65536))
+        with open(open_log(path, os.O_RDONLY), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 65536))
             text = log.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def end_group(leader: int) -> None:
+    """Whatever a command left running would be in the way of the app."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, 9)
 
 
 def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
@@ -43,22 +74,28 @@ def run_logged(name: str, argv: list[str], limit_s: float) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     log = LOGS / f"{name}.log"
     began = time.monotonic()
-    with log.open("ab") as out:
+    with open(open_log(log), "ab") as out:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
         try:
             status = child.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
+            end_group(child.pid)
             child.wait()
             out.write(f"\n(ended after {limit_s:g} s)\n".encode())
             status = 124
+        finally:
+            end_group(child.pid)
     return {"exit_status": status, "output": tail(log), "seconds": time.monotonic() - began}
 
 
-def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
+def install(
+    workspace: str, command: str = "", env: dict[str, str] | None = None, limit_s: float = 600.0
+) -> dict[str, object]:
     """What the files ask for: npm for package.json, pip into .venv for Python."""
+    if command:
+        return run_logged("install", as_agent(command, workspace, env), limit_s)
     root = Path(workspace)
     commands = []
     if (root / "package.json").exists():
@@ -73,20 +110,24 @@ def install(workspace: str, limit_s: float = 600.0) -> dict[str, object]:
     return run_logged("install", as_agent(" && ".join(commands), workspace), limit_s)
 
 
-def processes(workspace: str, kind: str, port: int) -> dict[str, str]:
-    """Process name -> command: the Procfile's, or our file server for a static site."""
+def processes(workspace: str, kind: str, port: int, command: str = "") -> tuple[dict[str, str], list[str]]:
+    """(process name -> command, names that are none): the given one, the Procfile's, or our file server for a static site."""
+    if command:
+        return {"web": command}, []
     root = Path(workspace)
     if kind == "static":
         folder = next(
             (d for d in ("public", "dist", "build", "site", ".") if (root / d / "index.html").exists()), "."
         )
-        return {"web": f"exec python3 -m http.server --bind :: --directory {folder} {port}"}
-    found = {}
+        return {"web": f"exec python3 -m http.server --bind :: --directory {folder} {port}"}, []
+    found, odd = {}, []
     for line in (root / "Procfile").read_text().splitlines():
-        name, colon, command = line.partition(":")
-        if colon and command.strip() and not name.startswith("#"):
-            found[name.strip()] = command.strip()
-    return found
+        name, colon, command = (part.strip() for part in line.partition(":"))
+        if colon and command and NAME.fullmatch(name):
+            found[name] = command
+        elif colon and command and not name.startswith("#"):
+            odd.append(name)
+    return found, odd
 
 
 def listeners(port: int) -> set[str]:
@@ -130,32 +171,39 @@ def await_port(port: int, limit_s: float, alive: list[str]) -> tuple[str, str]:
         time.sleep(0.05)
 
 
-def start(workspace: str, kind: str, port: int, limit_s: float) -> dict[str, object]:
+def start(
+    workspace: str, kind: str, port: int, limit_s: float, command: str = "", env: dict[str, str] | None = None
+) -> dict[str, object]:
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
-    wanted = processes(workspace, kind, port)
+    wanted, odd = processes(workspace, kind, port, command)
+    passed_over = [f"(not started, as no process can have this name: {name[:80]!r})" for name in odd]
     if "web" not in wanted:
-        return {"listens": "", "problem": "the Procfile names no process `web`", "output": "", "seconds": 0.0}
+        output = "\n".join(passed_over)
+        return {
+            "listens": "",
+            "problem": "the Procfile names no process `web`",
+            "output": output,
+            "seconds": 0.0,
+        }
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    for name, command in wanted.items():
-        log = LOGS / f"{name}.log"
-        log.touch()
+    for name, line in wanted.items():
+        os.close(open_log(LOGS / f"{name}.log"))
         argv = as_agent(
-            f'export PATH={shlex.quote(path)}:"$PATH"; {command}',
+            f'export PATH={shlex.quote(path)}:"$PATH"; {line}',
             workspace,
-            {"PORT": str(port), "NODE_ENV": "production"},
+            {**(env or {}), "PORT": str(port), "NODE_ENV": "production"},
         )
-        shell = f"{shlex.join(argv)} >>{shlex.quote(str(log))} 2>&1"
-        subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", shell], check=True)
+        subprocess.run(["tmux", "new-session", "-d", "-s", f"app-{name}", logged(name, argv)], check=True)
     listens, problem = await_port(port, limit_s, list(wanted))
-    output = "\n".join(tail(LOGS / f"{name}.log", TAIL_LINES // len(wanted)) for name in wanted)
+    tails = (tail(LOGS / f"{name}.log", TAIL_LINES // len(wanted)) for name in wanted)
+    output = "\n".join((*passed_over, *tails))
     return {"listens": listens, "problem": problem, "output": output, "seconds": time.monotonic() - began}
 
 
 def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     argv = ["runuser", "-u", "agent", "--", "bash", "-lc", f"exec node {HERE}/bridge.js {bridge_port} {port}"]
-    shell = f"{shlex.join(argv)} >>{LOGS}/bridge.log 2>&1"
-    subprocess.run(["tmux", "new-session", "-d", "-s", "app-bridge", shell], check=True)
+    subprocess.run(["tmux", "new-session", "-d", "-s", "app-bridge", logged("bridge", argv)], check=True)
     listens, problem = await_port(bridge_port, limit_s, ["bridge"])
     return {
         "listens": listens,
@@ -163,17 +211,42 @@ def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
     }
 
 
-def check(workspace: str, command: str, limit_s: float) -> dict[str, object]:
+def check(
+    workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None
+) -> dict[str, object]:
+    path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
+    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
+    return run_logged("check", argv, limit_s)
+
+
+def tests_of(root: Path) -> str:
+    """The command that runs the files' own tests, or "" if there are none that we know how to run."""
+    try:
+        script = json.loads((root / "package.json").read_text())["scripts"]["test"]
+    except (OSError, ValueError, KeyError, TypeError):
+        script = ""
+    if isinstance(script, str) and script.strip() and "no test specified" not in script:
+        return "npm test --silent"
+    named = any(root.glob("test_*.py")) or any(root.glob("tests/**/test_*.py"))
+    return "python3 -m pytest -q" if named and (root / ".venv/bin/pytest").exists() else ""
+
+
+def test(workspace: str, limit_s: float) -> dict[str, object]:
+    command = tests_of(Path(workspace))
+    if not command:
+        return {"command": "", "exit_status": 0, "output": "", "seconds": 0.0}
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
     argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace)
-    return run_logged("check", argv, limit_s)
+    return {"command": command, **run_logged("test", argv, limit_s)}
 
 
 def log() -> dict[str, object]:
     return {"output": "\n".join(tail(path) for path in sorted(LOGS.glob("*.log")))}
 
 
-ACTIONS = {"install": install, "start": start, "bridge": bridge, "check": check, "log": log}
+ACTIONS = {"install": install, "test": test, "start": start, "bridge": bridge, "check": check, "log": log}
 
 if __name__ == "__main__":
+    if sys.argv[1] == "into":
+        into(*sys.argv[2:])
     print(json.dumps(ACTIONS[sys.argv[1]](**json.load(sys.stdin))))

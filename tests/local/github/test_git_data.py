@@ -1,11 +1,14 @@
 """Blobs, trees, commits and refs: the same objects that git itself makes."""
 
 import base64
+import io
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from bot.local.github.server import Running
@@ -228,3 +231,17 @@ def test_workflow_files_need_a_permission_of_their_own(rest: Callable[[str], Res
     body = {"message": "m", "content": "eA=="}
     path = "/repos/acme/arcade/contents/.github/workflows/ci.yml"
     assert rest("bot")("PUT", path, body).status_code == 403
+
+
+def test_an_archive_is_served_to_whoever_has_its_address(rest: Callable[[str], Rest], hub: Running) -> None:
+    """The API points elsewhere; that address needs no token, is good for one commit only, and lies about nothing."""
+    bot = rest("bot")
+    answer = bot("GET", f"/repos/acme/arcade/tarball/{head(bot)}")
+    assert answer.status_code == 302
+    where = answer.headers["location"]
+    packed = httpx.get(where).raise_for_status().content
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        assert f"acme-arcade-{head(bot)[:7]}/README.md" in archive.getnames()
+    assert httpx.get(where.partition("?")[0]).status_code == 404
+    assert httpx.get(where[:-1] + ("0" if where[-1] != "0" else "1")).status_code == 404
+    assert httpx.get(where.replace(head(bot), "main")).status_code == 404

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from bot.local.github.pages.markdown import Markdown
 from bot.local.github.server import Running
 from tests.local.github.conftest import Receiver, Rest
 from tests.local.github.test_pulls import ARCADE, branch, deployment, pull
@@ -190,3 +191,13 @@ def test_an_app_is_made_from_its_manifest(hub: Running, browser: httpx.Client) -
     bad = manifest.replace('["issues"]', '["installation"]')
     refused = browser.post("/settings/apps/new", data={"manifest": bad})
     assert "Default events unsupported: installation" in refused.text
+
+
+def test_alerts_are_boxes() -> None:
+    """`> [!NOTE]` is a box with a heading, as GitHub shows it; another quotation stays one."""
+    shown = Markdown(lambda _kind, _value: None).comment(
+        "> [!NOTE]\n> The preview is public.\n\n> [!WHAT]\n> no"
+    )
+    assert '<blockquote class="alert note">' in shown
+    assert "<strong>Note</strong>" in shown
+    assert "[!WHAT]" in shown

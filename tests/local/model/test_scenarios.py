@@ -51,7 +51,7 @@ def test_the_seam_of_the_game_breaks_and_is_mended(model: Running, tmp_path: Pat
     assert "FAIL" not in bash[1][0]
     assert "all checks passed" in bash[1][0]
     assert [tool for tool, _, _ in swarm.results] == [
-        "write", "vers_swarm_spawn", *["vers_swarm_task"] * 3, "write", "vers_swarm_wait", "vers_swarm_collect",
+        "write", "vers_swarm_spawn", *["vers_swarm_task"] * 3, "write", "write", "vers_swarm_wait", "vers_swarm_collect",
         "bash", "edit", "bash", "vers_swarm_teardown",
     ]  # fmt: skip
     assert "Snake Arena is ready" in last_words

@@ -3,6 +3,7 @@
 from bot.local.github.api import HANDLERS
 from bot.local.github.operations import (  # noqa: F401  # imported for what they register
     apps,
+    archives,
     checks,
     contents,
     deployments,

@@ -263,7 +263,7 @@ def make_app(
     active = bool(hook.get("active", True)) and bool(hook.get("url"))
     app = App(
         id=app_id or world.store.next_id("app", first=200_001),
-        slug="-".join(name.lower().split()),
+        slug=_free_slug(world, name),
         name=name,
         owner=owner,
         client_id=f"Iv23li{secrets.token_hex(7)}",
@@ -280,6 +280,14 @@ def make_app(
     world.store.apps.put(app)
     world.add_account(world.bot_login(app), "Bot", app.id)
     return app, private.decode()
+
+
+def _free_slug(world: World, name: str) -> str:
+    """The name in an address. GitHub makes the owner choose another name when it is taken; here it gets a number."""
+    slug = "-".join(name.lower().split())
+    taken = {app.slug for app in world.store.apps}
+    names = (slug, *(f"{slug}-{number}" for number in range(2, len(taken) + 2)))
+    return next(each for each in names if each not in taken)
 
 
 # Users and limits

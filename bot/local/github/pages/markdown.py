@@ -18,6 +18,7 @@ STYLE = "friendly"
 _LIVE = re.compile(
     r"(?P<url>https?://[^\s<>\"'`)\]]+[^\s<>\"'`)\].,;:!?])|(?<![\w&/])#(?P<number>\d+)\b|(?<![\w/])@(?P<login>[A-Za-z0-9][A-Za-z0-9-]*)"
 )
+_ALERT = re.compile(r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\n")
 _TAGS = nh3.ALLOWED_TAGS | {"input", "details", "summary"}
 _ATTRIBUTES: dict[str, set[str]] = {
     **{tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()},
@@ -25,6 +26,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "details": {"open"},
     "span": {"class"},
     "code": {"class"},
+    "blockquote": {"class"},
     "ul": {"class"},
     "li": {"class"},
     "a": {"href", "class", "title"},
@@ -53,6 +55,7 @@ class Markdown:
     def _render(self, text: str, *, breaks: bool) -> str:
         options: dict[str, Any] = {"html": True, "breaks": breaks, "highlight": _highlight}
         parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"]).use(tasklists_plugin)
+        parser.core.ruler.push("alerts", _alerts)
         parser.core.ruler.push("live", self._live)
         return nh3.clean(
             parser.render(text),
@@ -92,6 +95,20 @@ class Markdown:
             return match["url"]
         kind = str(match.lastgroup)
         return self._href(kind, match[kind])
+
+
+def _alerts(state: StateCore) -> None:
+    """A quotation that begins with [!NOTE] and its like is shown as a coloured box with that heading."""
+    for quote, _, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        found = _ALERT.match(inline.content) if quote.type == "blockquote_open" else None
+        if found and inline.children:
+            quote.attrSet("class", f"alert {found[1].lower()}")
+            heading = [
+                Token("strong_open", "strong", 1),
+                _text(found[1].capitalize()),
+                Token("strong_close", "strong", -1),
+            ]
+            inline.children = [*heading, *inline.children[1:]]
 
 
 def _text(content: str) -> Token:

@@ -13,6 +13,9 @@ from bot.local.model.conversation import Conversation, Exchange
 from bot.local.model.reply import Call, Reply, Text
 from bot.local.model.scenarios.scenario import WORKSPACE, Part, Scenario
 
+WRAP_UP_MARK = "wrap up now"
+REVISE_MARK = "asks for changes"
+"""Words of the product's prompts `finish` and `revise`."""
 _WAIT_S = 120
 _MOST_WAITS = 60
 _TRIES = 2
@@ -26,6 +29,8 @@ class _Stage:
 
     scenario: Scenario
     before: Sequence[Exchange]
+    hurried: bool = False
+    """A maintainer asked to wrap up."""
 
     def calls(self, tool: str) -> list[Exchange]:
         return [e for e in self.before if e.tool == tool]
@@ -73,7 +78,8 @@ def _state_of(label: str, table: str) -> AgentState | None:
 
 def play(asked: Conversation, scenario: Scenario) -> Reply:
     """The architect's next turn."""
-    stage = _Stage(scenario, asked.exchanges)
+    hurried = any(WRAP_UP_MARK in text for text in asked.said)
+    stage = _Stage(scenario, asked.exchanges, hurried)
     steps: tuple[Callable[[_Stage], Reply | None], ...] = (
         _specify, _spawn, _task, _wait, _collect, _check, _teardown, _close,
     )  # fmt: skip
@@ -99,7 +105,14 @@ def _spawn(stage: _Stage) -> Reply | None:
     labels = stage.scenario.labels
     if stage.succeeded("vers_swarm_spawn"):
         return None
-    if stage.calls("vers_swarm_spawn"):
+    spawns = stage.calls("vers_swarm_spawn")
+    revisions = [each for each in spawns if each.failed and REVISE_MARK in each.output]
+    specifications = [e for e in stage.calls("write") if str(e.input.get("path")).endswith("/SPEC.md")]
+    if len(specifications) <= len(revisions):
+        wishes = "\n".join(line for line in revisions[-1].output.splitlines() if line and "`" not in line)
+        text = f"{stage.scenario.files['SPEC.md']}\n## Changes that were asked for\n{wishes}\n"
+        return (Text("The specification is to be different."), _write("SPEC.md", text))
+    if len(spawns) > len(revisions):
         return (
             Text(
                 f"The workers could not be spawned, so nothing was built: {stage.failure('vers_swarm_spawn')}"
@@ -109,6 +122,8 @@ def _spawn(stage: _Stage) -> Reply | None:
 
 
 def _task(stage: _Stage) -> Reply | None:
+    if stage.hurried:
+        return None
     calls = [Call("vers_swarm_task", {"agentId": p.label, "task": p.task}) for p in stage.untasked()]
     return tuple(calls) or None
 
@@ -118,7 +133,7 @@ def _wait(stage: _Stage) -> Reply | None:
     pending = [
         name for name, state in states.items() if state is not AgentState.DONE and state not in _GIVEN_UP
     ]
-    if not pending or len(stage.calls("vers_swarm_wait")) >= _MOST_WAITS:
+    if not pending or stage.hurried or len(stage.calls("vers_swarm_wait")) >= _MOST_WAITS:
         return None
     own = [
         _write(path, text)

@@ -7,6 +7,8 @@ from bot.local.model.scenarios.scenario import UNKNOWN, Scenario
 
 TOOL = "brief"
 """Name of the tool by which the product asks for a brief."""
+DECIDE_MARK = "Ask no questions"
+"""Words of the product's prompt when questions were answered."""
 
 
 def play(asked: Conversation, scenario: Scenario | None) -> Reply:
@@ -15,7 +17,8 @@ def play(asked: Conversation, scenario: Scenario | None) -> Reply:
         return (Call(TOOL, _declined()),)
     if len(asked.exchanges) < scenario.wrong_briefs:
         return (Call(TOOL, {"title": scenario.brief.title, "kind": "a surprise", "fits": "perhaps"}),)
-    return (Call(TOOL, dump(scenario.brief)),)
+    no_questions: dict[str, object] = {"questions": []} if DECIDE_MARK in asked.prompt else {}
+    return (Call(TOOL, dump(scenario.brief) | no_questions),)
 
 
 def _declined() -> dict[str, object]:

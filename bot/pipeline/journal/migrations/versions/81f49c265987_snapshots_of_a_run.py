@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "81f49c265987"
-down_revision = "3d0895414c8a"
+down_revision = "ee1efe1e130f"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,87 @@
+"""How one build is done: the operator's limits, the repository's configuration and the command's options, made one."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from bot.core.config import RepoConfig
+from bot.core.errors import UserError
+from bot.core.models import Options
+from bot.core.usage import price
+
+
+@dataclass(frozen=True, slots=True)
+class AppSetup:
+    """How the result is installed, started and proven on the clean machine; what is empty is found out there."""
+
+    install: str = ""
+    start: str = ""
+    test: str = ""
+    port: int = 0
+    """What the app listens on; 0 for the port that it is given in $PORT."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the operator allows, and what a build gets that asks for nothing."""
+
+    model: str
+    models: Collection[str]
+    """Models that may be asked for; empty for all that have a price."""
+    max_workers: int
+    warm_workers: int
+    budget_microusd: int
+    approval: bool
+    preview_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The bounds of one build; kept in its record."""
+
+    model: str
+    max_workers: int
+    warm_workers: int
+    budget_microusd: int
+    approval: bool
+    preview_s: float
+    app: AppSetup = field(default_factory=AppSetup)
+
+
+def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
+    """One plan. What the command says goes before what the repository says, and nothing beyond what the operator allows.
+
+    Raises:
+        UserError: more was asked for than is allowed; the message says what is.
+    """
+    workers = options.workers or config.workers or 0
+    if workers > allowed.max_workers:
+        raise UserError(
+            f"workers: {workers} are more than the {allowed.max_workers} that a build may have here"
+        )
+    budget = round((config.budget or 0) * 1_000_000)
+    if budget > allowed.budget_microusd:
+        limit = allowed.budget_microusd / 1e6
+        raise UserError(f"budget: a build may spend ${limit:,.2f} here at most, and not ${budget / 1e6:,.2f}")
+    return Plan(
+        model=_model(allowed, options.model or config.model or allowed.model),
+        max_workers=workers or allowed.max_workers,
+        warm_workers=workers or allowed.warm_workers,
+        budget_microusd=budget or allowed.budget_microusd,
+        approval=allowed.approval if config.approval is None else config.approval,
+        preview_s=config.preview_s or allowed.preview_s,
+        app=AppSetup(
+            config.install or "", config.start or "", config.test or "", config.port or 0, dict(config.env)
+        ),
+    )
+
+
+def _model(allowed: Allowed, wanted: str) -> str:
+    if wanted == allowed.model:
+        return wanted
+    if allowed.models and wanted not in allowed.models:
+        names = ", ".join(sorted({allowed.model, *allowed.models}))
+        raise UserError(f"model: {wanted} is not allowed here; there are {names}")
+    if price(wanted) is None:
+        raise UserError(f"model: {wanted} has no known price, and a build has a budget")
+    return wanted

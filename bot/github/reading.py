@@ -1,0 +1,92 @@
+"""What people wrote into a repository, as it stands: one file, the comments of an issue, the files of a commit."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from bot.core.errors import NotFound, UserError
+from bot.core.models import Artifact
+from bot.github.door import Door, json_call
+from bot.github.errors import Access
+
+MOST_COMMENTS = 100
+MOST_FILES, MOST_BYTES = 2_000, 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment of an issue. Times in seconds since the epoch; `by_person` is False for bots and Apps."""
+
+    author: str
+    by_person: bool
+    body: str
+    created_at: float
+    updated_at: float
+
+
+class Reading:
+    """Reads one repository."""
+
+    def __init__(self, door: Door, path: str) -> None:
+        self._door = door
+        self._path = path
+
+    def file(self, path: str, ref: str) -> bytes | None:
+        """A file's content at a commit; None if there is none, or if it is no file."""
+        where = f"{self._path}/contents/{quote(path)}?ref={quote(ref, safe='')}"
+        try:
+            found = self._get(f"reading {path}", Access.CONTENTS, where)
+        except NotFound:
+            return None
+        if not isinstance(found, dict) or found.get("type") != "file":
+            return None
+        return base64.b64decode(found.get("content") or "")
+
+    def comments(self, issue: int) -> Sequence[Comment]:
+        """The first `MOST_COMMENTS` comments of an issue or pull request, oldest first."""
+        where = f"{self._path}/issues/{issue}/comments?per_page={MOST_COMMENTS}"
+        found = self._get(f"reading the comments of issue {issue}", Access.ISSUES, where)
+        return [_comment(each) for each in found]
+
+    def files_at(self, tree_sha: str) -> tuple[Artifact, ...]:
+        """All regular files of a git tree, by path.
+
+        Raises:
+            UserError: they are too many or too large for a preview.
+        """
+        where = f"{self._path}/git/trees/{tree_sha}?recursive=1"
+        answer = self._get("listing the files", Access.CONTENTS, where)
+        blobs = [each for each in answer["tree"] if each["mode"] in ("100644", "100755")]
+        total_bytes = sum(each.get("size") or 0 for each in blobs)
+        if answer["truncated"] or len(blobs) > MOST_FILES or total_bytes > MOST_BYTES:
+            raise UserError(
+                f"the branch has {len(blobs):,} files of {total_bytes >> 20} MiB, more than a preview takes"
+            )
+        return tuple(
+            Artifact(each["path"], self._blob(each), int(each["mode"], 8))
+            for each in sorted(blobs, key=lambda each: str(each["path"]))
+        )
+
+    def _blob(self, entry: dict[str, Any]) -> bytes:
+        found = self._get(
+            f"reading {entry['path']}", Access.CONTENTS, f"{self._path}/git/blobs/{entry['sha']}"
+        )
+        return base64.b64decode(found["content"])
+
+    def _get(self, doing: str, access: Access, where: str) -> Any:
+        return self._door.again(doing, access, lambda repo: json_call(repo, "GET", where))
+
+
+def _comment(found: dict[str, Any]) -> Comment:
+    author = found.get("user") or {"login": "ghost", "type": "User"}
+    through_app = found.get("performed_via_github_app") is not None
+    return Comment(
+        author=author["login"],
+        by_person=author.get("type") == "User" and not through_app,
+        body=found.get("body") or "",
+        created_at=datetime.fromisoformat(found["created_at"]).timestamp(),
+        updated_at=datetime.fromisoformat(found["updated_at"]).timestamp(),
+    )

@@ -1,0 +1,134 @@
+"""What commands do to a pull request that stands: a longer life for its preview, a new one, a run of the workflows."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from bot.core import words
+from bot.core.codec import dump, load
+from bot.core.errors import BotError, Transient
+from bot.core.models import Brief, Evidence, Published, RunId, VmId
+from bot.core.notices import CiView, ExtendedView, ShownView
+from bot.core.plan import Plan
+from bot.github.client import Repository
+from bot.github.publish import RUN_TRAILER
+from bot.github.values import DeploymentState
+from bot.pipeline.clean import CleanMachine
+from bot.pipeline.journal.runs import Run
+from bot.pipeline.rooms import Rooms
+from bot.pipeline.show import show
+
+log = logging.getLogger(__name__)
+
+SHOW_LIMIT_S = 1800.0
+"""So long nobody takes the machine of a new preview for a leftover."""
+CI_TRAILER = "Swarm-Build-CI"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Every method answers where it was asked (`number`), once per delivery, and may be called again."""
+
+    rooms: Rooms
+
+    def extend(self, run: RunId, seconds: float, number: int, delivery: str) -> str:
+        """Let the preview live for at least so long from now."""
+        rooms = self.rooms
+        until = rooms.now() + seconds
+        already = True
+        for row in rooms.fleet.machines(run):
+            if row.vm is not None and row.keep_until is not None:
+                already = row.keep_until >= until
+                until = max(until, row.keep_until)
+                rooms.fleet.keep_vm(row.vm, until)
+        rooms.jobs.end_preview_later(run, until - rooms.now(), delivery)
+        found = rooms.runs.get(run)
+        view = ExtendedView(found.result["evidence"]["url"], words.moment(until), already)
+        self._say(found, number, "extended", view, delivery)
+        return f"preview of build {run} lives until {view.until}"
+
+    def let_ci_run(self, run: RunId, seen: str, number: int, delivery: str) -> str:
+        """Push an empty commit that the repository's workflows do not skip, if the branch stands where the person saw it."""
+        found = self.rooms.runs.get(run)
+        published = load(Published, found.result["published"])
+        repository = self.rooms.github.repository(found.request.repo)
+        seen = seen or published.commit_sha
+        head = repository.branch_head(published.branch) or ""
+        there = repository.commit_at(head) if head else None
+        if there and f"{CI_TRAILER}: {delivery}" in there.message:
+            view = CiView(head[:9], there.parents[0][:9], head[:9])
+        elif there is None or len(seen) < 7 or not head.startswith(seen.lower()):
+            view = CiView("", seen[:9], head[:9] or "nothing")
+        else:
+            message = self._ci_message(found, delivery)
+            sha = repository.commit((), parent_sha=head, base_tree=there.tree_sha, message=message)
+            repository.ensure_branch(published.branch, sha, only_from=(head,))
+            view = CiView(sha[:9], head[:9], sha[:9])
+            head = sha
+        if view.sha:
+            self.rooms.runs.keep(run, published=dump(replace(published, commit_sha=head)))
+        self._say(found, number, "ci", view, delivery)
+        return f"workflows run on {view.sha}" if view.sha else f"refused: the branch stands at {view.head}"
+
+    @staticmethod
+    def _ci_message(run: Run, delivery: str) -> str:
+        return (
+            f"Let the workflows run\n\nIssue #{run.request.issue}\n\n"
+            f"{RUN_TRAILER}: {run.id}\n{CI_TRAILER}: {delivery}"
+        )
+
+    def show_again(self, order: str) -> None:
+        """Start what stands on a build's branch on a clean machine; `order` is "run number delivery"."""
+        run_id, number, delivery = order.split(" ")
+        found = self.rooms.runs.get(RunId(run_id))
+        published = load(Published, found.result["published"])
+        repository = self.rooms.github.repository(found.request.repo)
+        head = repository.branch_head(published.branch)
+        if head is None:
+            view = ShownView(published.branch, "", "", "the branch is gone", "")
+        else:
+            evidence = self._start(found, repository, head)
+            view = self._made_known(found, repository, published, head, evidence)
+        self._say(found, int(number), "shown", view, delivery)
+
+    def _start(self, run: Run, repository: Repository, head: str) -> Evidence:
+        brief, plan = load(Brief, run.result["brief"]), load(Plan, run.result["plan"])
+        blank = Evidence(kind=brief.kind, ok=False)
+        try:
+            files = repository.reading.files_at(repository.commit_at(head).tree_sha)
+            machine = CleanMachine.of(self.rooms, run.id, self.rooms.now() + SHOW_LIMIT_S)
+            return show(self.rooms, machine, plan, brief, files)
+        except Transient:
+            raise
+        except BotError as error:
+            return replace(blank, problem=str(error))
+
+    def _made_known(
+        self, run: Run, repository: Repository, published: Published, head: str, evidence: Evidence
+    ) -> ShownView:
+        rooms, plan = self.rooms, load(Plan, run.result["plan"])
+        if not (evidence.ok and evidence.url and evidence.vm):
+            CleanMachine.of(rooms, run.id).delete()
+            problem = evidence.problem or "a result of this kind has no page; its check passed"
+            return ShownView(head[:9], "", "", problem, words.last_lines(evidence.output, 50))
+        until = rooms.now() + plan.preview_s
+        rooms.fleet.keep_vm(VmId(evidence.vm), until)
+        rooms.jobs.end_preview_later(run.id, plan.preview_s, evidence.vm)
+        deployment = repository.ensure_deployment(
+            ref_sha=head, description=f"Preview for issue {run.request.issue}", payload_run=run.id
+        )
+        repository.set_deployment(
+            deployment,
+            DeploymentState.SUCCESS,
+            url=evidence.url,
+            log_url=rooms.status_page(run.id),
+            description="The preview answers.",
+        )
+        if published.deployment_id and published.deployment_id != deployment:
+            repository.deactivate_deployment(published.deployment_id)
+        shown = replace(published, deployment_id=deployment)
+        rooms.runs.keep(run.id, evidence=dump(evidence), published=dump(shown))
+        return ShownView(head[:9], evidence.url, words.moment(until), "", "")
+
+    def _say(self, run: Run, number: int, name: str, view: object, delivery: str) -> None:
+        text = self.rooms.texts.render(f"github/{name}.md.j2", view)
+        self.rooms.github.repository(run.request.repo).say(number, text, f"answer={delivery}")
