@@ -3,10 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from bot.agents.machines import Machines
-from bot.core.models import VmId
+from bot.core.models import CommitId, VmId
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,23 @@ class Bench:
             for seat in self._free:
                 self._warm(seat)
 
-    def claim(self, count: int) -> list[Seat]:
-        """`count` seats that nobody else gets; more are branched if there are not enough."""
+    def make_room(self, count: int) -> None:
+        """Give up so many free seats: another machine of the swarm takes their place."""
         with self._lock:
+            given_up, self._free = self._free[:count], self._free[count:]
+        for seat in given_up:
+            if seat.ready is not None:
+                wait([seat.ready])
+            self._machines.delete(seat.vm.result(timeout=_BRANCH_LIMIT_S))
+
+    def claim(self, count: int, commit: CommitId | None = None) -> list[Seat]:
+        """`count` seats that nobody else gets; more are branched if there are not enough, or if they start from a snapshot."""
+        with self._lock:
+            if commit is not None:
+                seats = self._branched(count, commit)
+                for seat in seats:
+                    self._warm(seat)
+                return seats
             self._add(count - len(self._free))
             claimed, self._free = self._free[:count], self._free[count:]
             for seat in claimed:
@@ -74,17 +88,20 @@ class Bench:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _add(self, count: int) -> None:
-        if count <= 0 or self._closed:
-            return
-        purposes = self._machines.free_purposes(count)
-        self._machines.intend(purposes)
-        seats = [Seat(purpose) for purpose in purposes]
-        self._free.extend(seats)
-        self._pool.submit(self._branch, seats)
+        self._free.extend(self._branched(count))
 
-    def _branch(self, seats: Sequence[Seat]) -> None:
+    def _branched(self, count: int, commit: CommitId | None = None) -> list[Seat]:
+        if count <= 0 or self._closed:
+            return []
+        purposes = self._machines.free_purposes(count)
+        self._machines.intend(purposes, commit)
+        seats = [Seat(purpose) for purpose in purposes]
+        self._pool.submit(self._branch, seats, commit)
+        return seats
+
+    def _branch(self, seats: Sequence[Seat], commit: CommitId | None) -> None:
         try:
-            made = self._machines.take([seat.purpose for seat in seats])
+            made = self._machines.take([seat.purpose for seat in seats], commit)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the seat gets it
             for seat in seats:
                 seat.vm.set_exception(error)

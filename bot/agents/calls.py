@@ -12,19 +12,61 @@ from bot.agents import rpc
 from bot.agents.daemon import START, Daemon
 from bot.agents.roster import ARCHITECT
 from bot.agents.watch import Watch
-from bot.core.errors import BotError, Cancelled
+from bot.core.errors import BotError, Cancelled, UserError
 from bot.core.models import AgentLabel, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
 log = logging.getLogger(__name__)
 
 _DIALOG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_THREADS = 32
+_THREADS = 64
 OPERATOR = VmId("operator")
 """Where calls come from that no agent made."""
 
+
+class Withdrawn(UserError):
+    """Nobody waits for this call any more: pi was stopped, or gave it up."""
+
+
+class Heed:
+    """Whether somebody still waits for a call. Whoever executes it looks, or is called when that ends."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def over(self) -> bool:
+        """Nobody waits any more."""
+        return self._over.is_set()
+
+    def check(self) -> None:
+        """
+        Raises:
+            Withdrawn: nobody waits any more.
+        """
+        if self.over:
+            raise Withdrawn("the call was cancelled")
+
+    def when_over(self, callback: Callable[[], None]) -> None:
+        """Call this, in a thread that may take its time, when nobody waits any more; at once if that is so already."""
+        with self._lock:
+            if not self.over:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def end(self) -> list[Callable[[], None]]:
+        """From now on nobody waits; who wanted to be called."""
+        with self._lock:
+            self._over.set()
+            callbacks, self._callbacks = self._callbacks, []
+            return callbacks
+
+
 Plan = Callable[[AgentLabel, str, Mapping[str, Any]], Mapping[str, Any]]
-Execute = Callable[[ToolCall], str]
+Execute = Callable[[ToolCall, Heed], str]
 
 
 class CallDesk:
@@ -32,7 +74,8 @@ class CallDesk:
 
     After a restart every dialog of an event file comes again. One that was answered is passed over, one that was executed is
     answered (a second answer under the same id is not delivered), one that was not is executed: its effects carry names
-    that were decided when its row was written, so that doing them again finds them done.
+    that were decided when its row was written, so that doing them again finds them done. A call whose end pi has
+    announced is withdrawn: its execution ends soon and nothing is answered.
     """
 
     def __init__(
@@ -52,6 +95,7 @@ class CallDesk:
         self._execute = execute
         self._daemon = daemon
         self._one_at_a_time = threading.Lock()
+        self._waiting: dict[tuple[VmId, str, str], Heed] = {}
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call")
 
     def take(self, watch: Watch, dialog: rpc.Dialog) -> None:
@@ -63,15 +107,31 @@ class CallDesk:
             self._submit(self._dismiss, watch.vm, dialog.id)
             return
         given = {name: value for name, value in call.params.items() if not name.startswith("_")}
+        key = (watch.vm, call.id, dialog.id)
         with self._one_at_a_time:  # a plan may depend on the rows before it
+            if key in self._waiting:
+                return  # the file is read again while the call is under way
             known = {(row.vm, row.dialog) for row in self._fleet.calls(self._run)}
             seen = (watch.vm, dialog.id) in known
             planned = {} if seen else self._plan(watch.agent, call.tool, given)
             row = self._fleet.open_call(
                 self._run, watch.vm, START, dialog.id, watch.agent, call.tool[:64], {**given, **planned}
             )
-        if row.state != "answered":
-            self._submit(self._serve, row)
+            if row.state == "answered":
+                return
+            heed = self._waiting[key] = Heed()
+        self._submit(self._serve, key, row, heed)
+
+    def ended(self, watch: Watch, tool_call: str) -> None:
+        """Pi's tool call is over, however it ended; with "" all of that machine are. What is still being done is withdrawn."""
+        with self._one_at_a_time:
+            over = [
+                heed
+                for (vm, call, _), heed in self._waiting.items()
+                if vm == watch.vm and tool_call in ("", call)
+            ]
+        for callback in [each for heed in over for each in heed.end()]:
+            self._submit(callback)
 
     def order(self, order: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Execute what a person wants instead of an architect, once per `order`: {"ok", "text"}."""
@@ -83,7 +143,7 @@ class CallDesk:
             )
         result = row.result
         if result is None:
-            result = json.dumps(self._outcome(row))
+            result = json.dumps(self._outcome(row, Heed()))
             self._fleet.finish_call(row, result)
         outcome: dict[str, Any] = json.loads(result)
         return outcome
@@ -113,17 +173,23 @@ class CallDesk:
     def _dismiss(self, vm: VmId, dialog: str) -> None:
         self._daemon(vm).deliver(f"cancel-{dialog}", rpc.cancel(dialog))
 
-    def _serve(self, row: ToolCall) -> None:
-        result = row.result if row.state == "done" else None
-        if result is None:
-            result = json.dumps(self._outcome(row))
-            self._fleet.finish_call(row, result)
-        self._daemon(row.vm).deliver(f"answer-{row.dialog}", rpc.answer(row.dialog, result))
-        self._fleet.answered(row)
-
-    def _outcome(self, row: ToolCall) -> dict[str, Any]:
+    def _serve(self, key: tuple[VmId, str, str], row: ToolCall, heed: Heed) -> None:
         try:
-            return {"ok": True, "text": self._execute(row)}
+            result = row.result if row.state == "done" else None
+            if result is None:
+                result = json.dumps(self._outcome(row, heed))
+                self._fleet.finish_call(row, result)
+            if not heed.over:
+                self._daemon(row.vm).deliver(f"answer-{row.dialog}", rpc.answer(row.dialog, result))
+            self._fleet.answered(row)
+        finally:
+            with self._one_at_a_time:
+                self._waiting.pop(key, None)
+
+    def _outcome(self, row: ToolCall, heed: Heed) -> dict[str, Any]:
+        try:
+            heed.check()
+            return {"ok": True, "text": self._execute(row, heed)}
         except Cancelled:
             raise
         except BotError as error:

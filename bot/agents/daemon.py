@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,14 +76,23 @@ class Daemon:
         return self._shell.vm
 
     def start(
-        self, *, model: str, thinking: str, bearer: str | None = None, identity: Identity | None = None
+        self,
+        *,
+        model: str,
+        thinking: str,
+        tools: Sequence[str] = (),
+        bearer: str | None = None,
+        identity: Identity | None = None,
     ) -> bool:
         """Start pi, if this start was not made before; True if it was made now. Does not wait for pi to listen.
 
         `bearer` (what the agent pays with) and `identity` are written if given, also to a pi that runs: it reads its key for
-        every call, so that it can be started before anybody knows who it will be.
+        every call, so that it can be started before anybody knows who it will be. `tools` names those that it may use; all
+        without any.
         """
-        want: dict[str, Any] = {"vm": self.vm, "model": model, "thinking": thinking}
+        want: dict[str, Any] = {
+            "vm": self.vm, "model": model, "thinking": thinking, "tools": ",".join(tools)
+        }  # fmt: skip
         if bearer is not None:
             want["bearer"] = bearer
         if identity is not None:

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 APP = "swarm-build"
 PURPOSE = "agent-"
 """What an agent's machine is for, with a number behind it; the first is the architect's."""
+SCRATCH = "scratch-"
+"""What a machine without an agent is for, made by an agent to try something on."""
 _UNLABELLED_LIMIT_S = 30.0
 
 
@@ -49,34 +51,45 @@ class Machines:
         self._gates: dict[VmId, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def intend(self, purposes: Sequence[str]) -> None:
-        """Write down that these machines are wanted."""
+    def intend(self, purposes: Sequence[str], commit: CommitId | None = None) -> None:
+        """Write down that these machines are wanted, from a snapshot of this run or from the golden image."""
         for purpose in purposes:
-            self._fleet.intend(self._run, purpose, self._golden)
+            self._fleet.intend(self._run, purpose, commit or self._golden)
 
-    def take(self, purposes: Sequence[str]) -> list[VmId]:
+    def take(self, purposes: Sequence[str], commit: CommitId | None = None) -> list[VmId]:
         """One machine per purpose, in that order: those that exist, and new ones for the rest.
 
         A branch whose answer was lost is made again; the machine that it may have left behind carries no label and is found
         by `delete_all`.
         """
-        rows = [self._fleet.intend(self._run, purpose, self._golden) for purpose in purposes]
+        commit = commit or self._golden
+        rows = [self._fleet.intend(self._run, purpose, commit) for purpose in purposes]
         missing = [row for row in rows if row.vm is None]
         if missing:
-            made = self._branch(len(missing))
+            made = self._branch(commit, len(missing))
             for row, vm in zip(missing, made, strict=True):
                 self._fleet.bind(row.intent, vm)
             for row, vm in zip(missing, made, strict=True):
                 self._label(vm, row.purpose)
-        bound = self.of_agents()
+        bound = self.all()
         if gone := [purpose for purpose in purposes if purpose not in bound]:
             raise NotFound(f"the machines of this build are deleted: {', '.join(gone)}")
         return [bound[purpose] for purpose in purposes]
 
-    def _branch(self, count: int) -> list[VmId]:
+    def create(self, purpose: str, *, memory_mib: int, disk_mib: int, vcpus: int) -> VmId:
+        """A fresh machine of the provider's default image; the present one if it was made for this purpose before."""
+        row = self._fleet.intend(self._run, purpose, CommitId(""))
+        if row.vm is None:
+            vm = self._provider.create(
+                memory_mib=memory_mib, disk_mib=disk_mib, vcpus=vcpus, labels=self._labels(purpose)
+            )
+            self._fleet.bind(row.intent, vm)
+        return self.all()[purpose]
+
+    def _branch(self, commit: CommitId, count: int) -> list[VmId]:
         for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=90.0):
             with attempt:
-                made = self._provider.branch(self._golden, count)
+                made = self._provider.branch(commit, count)
                 if len(made) < count:
                     for extra in made:
                         self._provider.delete(extra)
@@ -84,10 +97,42 @@ class Machines:
         return made
 
     def _label(self, vm: VmId, purpose: str) -> None:
-        labels = {"app": APP, "deployment": self._deployment, "run": self._run, "agent": purpose}
         for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=30.0):
             with attempt:
-                self._provider.label(vm, labels)
+                self._provider.label(vm, self._labels(purpose))
+
+    def _labels(self, purpose: str) -> dict[str, str]:
+        return {"app": APP, "deployment": self._deployment, "run": self._run, "agent": purpose}
+
+    # Snapshots -------------------------------------------------------------------------------------
+
+    def commit(self, vm: VmId, name: str) -> CommitId:
+        """A snapshot, deleted with the machines of this run; the present one if it was made under this name before."""
+        if made := self._fleet.intend_commit(self._run, name):
+            return made
+        made = next((each.id for each in self._provider.commits() if each.name == name), None)
+        made = made or self._provider.commit(vm, name)
+        self._fleet.bind_commit(name, made)
+        if self._provider.status(vm).state in (VmState.PAUSED, VmState.SLEEPING):
+            self._provider.set_paused(vm, paused=False)  # some servers leave it so
+        return made
+
+    def commits(self) -> list[CommitId]:
+        """The snapshots of this run."""
+        return [commit for commit in self._fleet.commits(self._run).values() if commit]
+
+    def _delete_commits(self) -> list[BotError]:
+        failures: list[BotError] = []
+        kept = self._fleet.commits(self._run)
+        listed = {each.name: each.id for each in self._provider.commits()} if None in kept.values() else {}
+        for name, commit in kept.items():
+            try:
+                if there := commit or listed.get(name):
+                    self._provider.delete_commit(there)
+                self._fleet.commit_gone(name)
+            except BotError as error:
+                failures.append(error)
+        return failures
 
     def free_purposes(self, count: int) -> list[str]:
         """Names for machines that were never intended in this run."""
@@ -100,6 +145,25 @@ class Machines:
         """The agents' machines that exist, by purpose."""
         rows = self._fleet.machines(self._run)
         return {row.purpose: row.vm for row in rows if row.vm and row.purpose.startswith(PURPOSE)}
+
+    def all(self) -> dict[str, VmId]:
+        """All machines of this swarm that exist, by purpose; the clean machine is not among them."""
+        rows = self._fleet.machines(self._run)
+        return {row.purpose: row.vm for row in rows if row.vm and row.purpose.startswith((PURPOSE, SCRATCH))}
+
+    def of_scratch(self) -> dict[str, VmId]:
+        """The machines without an agent, by purpose."""
+        return {purpose: vm for purpose, vm in self.all().items() if purpose.startswith(SCRATCH)}
+
+    def state(self, vm: VmId) -> VmState:
+        """What the provider says of a machine."""
+        return self._provider.status(vm).state
+
+    def set_paused(self, vm: VmId, *, paused: bool) -> None:
+        """Pause a machine, whose line is closed first, or let it go on."""
+        if paused:
+            self._close_line(vm)
+        self._provider.set_paused(vm, paused=paused)
 
     def shell(self, vm: VmId) -> Shell:
         """The line to a machine, with both services forwarded; opened on first use."""
@@ -130,22 +194,25 @@ class Machines:
 
     def delete(self, vm: VmId) -> None:
         """Delete a machine and note that it is gone."""
-        with self._lock:
-            shell = self._shells.pop(vm, None)
-        if shell is not None:
-            shell.close()
+        self._close_line(vm)
         for attempt in stamina.retry_context(on=Transient, attempts=6, timeout=60.0):
             with attempt:
                 self._provider.delete(vm)
         self._fleet.gone(vm)
 
+    def _close_line(self, vm: VmId) -> None:
+        with self._lock:
+            shell = self._shells.pop(vm, None)
+        if shell is not None:
+            shell.close()
+
     def delete_all(self) -> None:
-        """Delete the agents' machines, in parallel, and what lost answers of this build left behind.
+        """Delete the swarm's machines, in parallel, its snapshots, and what lost answers of this build left behind.
 
         Raises:
             BotError: the first failure, after all were tried.
         """
-        rows = [row for row in self._fleet.machines(self._run) if row.purpose.startswith(PURPOSE)]
+        rows = [row for row in self._fleet.machines(self._run) if row.purpose.startswith((PURPOSE, SCRATCH))]
         bound = [row.vm for row in rows if row.vm]
         unclear = [row for row in rows if row.vm is None]
         failures: list[BotError] = []
@@ -164,6 +231,7 @@ class Machines:
                 delete(stray)
             for row in unclear:
                 self._fleet.abandon(row.intent)
+        failures += self._delete_commits()
         if failures:
             raise failures[0]
 
@@ -172,7 +240,11 @@ class Machines:
         known = {row.vm for row in self._fleet.machines(live=False)}
         strays = []
         for info in self._provider.vms():
-            if info.labels or info.id in known:
+            if info.id in known:
+                continue
+            if info.labels:
+                if info.labels.get("run") == self._run:
+                    strays.append(info.id)  # it was labelled as it was made, and its answer was lost
                 continue
             born = datetime.fromisoformat(info.created_at).timestamp() if info.created_at else since
             settled = self._now() - born > _UNLABELLED_LIMIT_S

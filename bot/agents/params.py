@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -34,6 +34,8 @@ class Spawn(Params):
     labels: Labels = None
     commitId: str | None = None  # noqa: N815 - the guide's name
     model: str | None = None
+    thinking: Literal["off", "minimal", "low", "medium", "high"] | None = None
+    tools: Names = None
 
 
 class Task(Params):
@@ -41,6 +43,7 @@ class Task(Params):
 
     agentId: str  # noqa: N815 - the guide's name
     task: str = Field(min_length=1)
+    steer: bool = False
 
 
 class Status(Params):
@@ -70,10 +73,84 @@ class Collect(Params):
     prefer: str | None = None
 
 
+class Stop(Params):
+    """`vers_swarm_stop`."""
+
+    agentId: str  # noqa: N815 - the guide's name
+
+
+class Discover(Params):
+    """`vers_swarm_discover`."""
+
+
 class Teardown(Params):
     """`vers_swarm_teardown`."""
 
     agentIds: Names = None  # noqa: N815 - the guide's name
+
+
+class Pool(Params):
+    """`vers_swarm_pool`."""
+
+    items: list[str] = Field(min_length=1, max_length=1000)
+    task: str = Field(min_length=1)
+    size: int = Field(ge=1)
+
+
+class CreateVm(Params):
+    """`vers_vm_create`. It is always booted when the call returns, so `wait_boot` is not read."""
+
+    vcpu_count: int = Field(1, ge=1, le=16)
+    mem_size_mib: int = Field(1024, ge=512, le=16_384)
+    fs_size_mib: int = Field(2048, ge=1024, le=65_536)
+
+
+class OfVm(Params):
+    """A call about one machine."""
+
+    vmId: str  # noqa: N815 - the guide's name
+
+
+class Restore(Params):
+    """`vers_vm_restore`."""
+
+    commitId: str  # noqa: N815 - the guide's name
+
+
+class VmStateWanted(OfVm):
+    """`vers_vm_state`, with the provider's capitals."""
+
+    state: Literal["Running", "Paused"]
+
+
+class Copy(OfVm):
+    """`vers_vm_copy`."""
+
+    localPath: str  # noqa: N815 - the guide's name
+    remotePath: str  # noqa: N815 - the guide's name
+    direction: Literal["to_vm", "from_vm"]
+
+
+class Exec(OfVm):
+    """pi's bash on a machine in use. `timeout` in seconds."""
+
+    command: str
+    cwd: str
+    timeout: float | None = Field(None, gt=0)
+
+
+class Fetch(OfVm):
+    """The content of a file of a machine in use."""
+
+    path: str
+
+
+class Store(OfVm):
+    """The content for a file of a machine in use: in `data` as base64, or in the file `at` of the caller's machine."""
+
+    path: str
+    data: str | None = None
+    at: str | None = None
 
 
 P = TypeVar("P", bound=Params)

@@ -9,6 +9,7 @@ from bot.agents.rpc import (
     Exited,
     GoesOn,
     Outcome,
+    Queued,
     Response,
     RunEnded,
     RunStarted,
@@ -54,6 +55,8 @@ class AgentProgress:
         running: between `agent_start` and `agent_end`.
         ending: an `agent_end` of a version that does not say what follows; see `settle`.
         settled: nothing follows by itself since the last accepted prompt.
+        finished: for each prompt that came to its end, the last words and, if it failed, why.
+        steering: messages that pi hands over as soon as the open tool calls have ended.
         doing: one line for people, made of untrusted text.
         at_s: stamp of the last line.
     """
@@ -64,6 +67,8 @@ class AgentProgress:
     running: bool = False
     ending: bool = False
     settled: bool = False
+    finished: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    steering: int = 0
     outcome: Outcome | None = None
     doing: str = ""
     open_tools: Mapping[str, OpenTool] = field(default_factory=dict)
@@ -95,10 +100,24 @@ class AgentProgress:
 
 def settle(progress: AgentProgress) -> AgentProgress:
     """The end that `ending` promised: nothing followed within the caller's grace period."""
-    return replace(progress, ending=False, settled=True, doing="") if progress.ending else progress
+    return _settled(progress) if progress.ending else progress
 
 
-def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: PLR0911 - one case per event
+def _settled(progress: AgentProgress) -> AgentProgress:
+    trouble = progress.outcome.sentence if progress.outcome else "it ended without an outcome"
+    ended = dict.fromkeys(progress.accepted, (progress.last_text, trouble))
+    return replace(
+        progress,
+        running=False,
+        ending=False,
+        settled=True,
+        open_tools={},
+        doing="",
+        finished={**ended, **progress.finished},
+    )
+
+
+def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: C901, PLR0911 - one case per event
     """What is known after one more event."""
     progress = replace(progress, at_s=stamped.at_s)
     match stamped.event:
@@ -110,7 +129,7 @@ def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: P
             ending = will_retry is None
             return replace(progress, running=False, ending=ending, outcome=outcome, open_tools={})
         case Settled():
-            return replace(progress, running=False, ending=False, settled=True, open_tools={}, doing="")
+            return _settled(progress)
         case GoesOn(why):
             return replace(progress, ending=False, doing=why)
         case Said(text):
@@ -119,6 +138,8 @@ def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: P
             return _fold_tool(progress, tool)
         case ToolEnded(tool_id, ok):
             return _fold_tool_end(progress, tool_id, ok=ok)
+        case Queued(steering):
+            return replace(progress, steering=steering)
         case Exited(status):
             return replace(progress, running=False, exit_status=status, open_tools={})
         case _:
@@ -137,6 +158,8 @@ def _fold_response(progress: AgentProgress, response: Response) -> AgentProgress
         return replace(progress, ready=True)
     if response.command != "prompt":
         return progress
+    if not progress.running:
+        progress = settle(progress)  # an older version takes the next prompt before we have waited for more
     progress = replace(progress, answered=(*progress.answered, response.id))
     if response.ok:
         accepted = (*progress.accepted, response.id)

@@ -89,6 +89,21 @@ class Roster:
         with self._condition:
             return self._entries[label].tasks
 
+    def reborn(self, label: AgentLabel) -> None:
+        """The agent starts anew, without a machine; its bearer opens nothing any more."""
+        with self._condition:
+            entry = self._entries[label]
+            watch, entry.watch, entry.over, entry.vm = entry.watch, None, False, None
+            self._fleet.update_agent(self.run, label, pi_start="", bearer_sha256="")
+            self._apply(label, entry, AgentState.STARTING, "", "")
+        if watch:
+            watch.stop()
+
+    def stir(self) -> None:
+        """Wake who waits: something is different that is no agent's state."""
+        with self._condition:
+            self._condition.notify_all()
+
     def brought(self, files: Mapping[AgentLabel, Mapping[str, str]]) -> None:
         """Write down whose files came into the architect's workspace: worker -> path -> git's id of the content."""
         self._runs.record(self.run, "collected", files={label: dict(found) for label, found in files.items()})

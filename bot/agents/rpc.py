@@ -31,19 +31,22 @@ def _line(command: Mapping[str, Any]) -> bytes:
     return json.dumps(command, separators=(",", ":")).encode() + b"\n"
 
 
-def prompt(command_id: str, text: str) -> bytes:
-    """Work for an agent: starts a run when it is idle, follows the present one when it is not."""
-    return _line({"id": command_id, "type": "prompt", "message": text, "streamingBehavior": "followUp"})
-
-
-def steer(command_id: str, text: str) -> bytes:
-    """Words for an agent that is at work: it reads them after the tool calls that it is making."""
-    return _line({"id": command_id, "type": "prompt", "message": text, "streamingBehavior": "steer"})
+def prompt(command_id: str, text: str, *, steer: bool = False) -> bytes:
+    """Work for an agent: starts a run when it is idle. When it is not, follows the present run, or with `steer` turns it:
+    pi hands it over as soon as the tool calls that are under way have ended.
+    """
+    behaviour = "steer" if steer else "followUp"
+    return _line({"id": command_id, "type": "prompt", "message": text, "streamingBehavior": behaviour})
 
 
 def abort(command_id: str) -> bytes:
     """Stop what the agent does. Answered when it is idle."""
     return _line({"id": command_id, "type": "abort"})
+
+
+def clear_queue(command_id: str) -> bytes:
+    """Forget the messages that wait for their turn. Versions before 0.84.4 do not know it and say so, which harms nothing."""
+    return _line({"id": command_id, "type": "clear_queue"})
 
 
 def get_state(command_id: str) -> bytes:
@@ -201,6 +204,13 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """How many messages wait to turn the present run; those that wait for its end are not among them."""
+
+    steering: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sign:
     """Anything else: a sign of life."""
 
@@ -216,6 +226,7 @@ Event = (
     | ToolEnded
     | Dialog
     | Exited
+    | Queued
     | Sign
 )
 
@@ -261,6 +272,9 @@ def _simple_event(kind: Any, data: Mapping[str, Any]) -> Event:
         return ToolStarted(_str(data, "toolCallId"), _str(data, "toolName"), _dict(data, "args"))
     if kind == "tool_execution_end":
         return ToolEnded(_str(data, "toolCallId"), data.get("isError") is not True)
+    if kind == "queue_update":
+        steering = data.get("steering")
+        return Queued(len(steering) if isinstance(steering, list) else 0)
     if kind == "swarm_exit":
         status = data.get("status")
         return Exited(status if isinstance(status, int) else -1)
@@ -316,8 +330,9 @@ def _outcome(data: Mapping[str, Any]) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class HostCall:
-    """A swarm tool that the agent calls. Untrusted: names and values are the model's."""
+    """A swarm tool that the agent calls. Untrusted: names and values are the model's. `id` is pi's name for the tool call."""
 
+    id: str
     tool: str
     params: Mapping[str, Any]
 
@@ -330,6 +345,6 @@ def host_call(dialog: Dialog) -> HostCall | None:
         data = json.loads(dialog.text)
         if not isinstance(data, dict) or not isinstance(data.get("tool"), str):
             return None
-        return HostCall(_str(data, "tool"), _dict(data, "params"))
+        return HostCall(_str(data, "id"), _str(data, "tool"), _dict(data, "params"))
     except (ValueError, RecursionError):
         return None

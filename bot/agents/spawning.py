@@ -3,20 +3,25 @@
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 from bot.agents import params
 from bot.agents.bench import Bench, Seat
 from bot.agents.calls import succeeded
 from bot.agents.machines import Machines
-from bot.agents.outcome import SwarmLimits
+from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.roster import ARCHITECT, Roster
 from bot.core.errors import BotError, Permanent, UserError
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
+from bot.core.usage import price
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
+SPAWN, POOL = "vers_swarm_spawn", "vers_swarm_pool"
 _MANY_WORKERS = 5
 _SETTLE_S = 5.0
+_LEAST_S = 5.0
+"""Less time than this is no use to a worker."""
 
 
 class Spawning:
@@ -32,9 +37,11 @@ class Spawning:
         roster: Roster,
         machines: Machines,
         bench: Bench,
-        enlist: Callable[[AgentLabel, VmId], object],
+        enlist: Callable[[AgentLabel, VmId, Profile | None], object],
+        money_left: Callable[[], int],
+        now: Callable[[], float],
     ) -> None:
-        """`enlist` makes a machine on which pi runs an agent's, and begins to watch it."""
+        """`enlist` makes a machine on which pi runs an agent's, and begins to watch it; `money_left` is in micro-dollars."""
         self._run = run
         self._golden = golden
         self._limits = limits
@@ -43,21 +50,23 @@ class Spawning:
         self._machines = machines
         self._bench = bench
         self._enlist = enlist
+        self._money_left = money_left
+        self._now = now
 
     def plan(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """The workers' names, or why there will be none: fixed once, so that a repeated call means the same workers."""
         try:
-            return {"_labels": self._labels(params.read(params.Spawn, given))}
+            wish = params.read(params.Spawn, given)
+            return {"_labels": self._labels(wish), "_profile": asdict(self._profile(wish))}
         except UserError as refusal:
             return {"_refusal": str(refusal)}
 
     def _labels(self, wish: params.Spawn) -> list[str]:
-        if wish.commitId and wish.commitId != self._golden:
+        if wish.commitId and wish.commitId not in (self._golden, *self._machines.commits()):
             raise UserError(
-                f"Workers start from this swarm's golden image ({self._golden}) only: leave commitId out."
+                f"Workers start from this swarm's golden image ({self._golden}) or a snapshot that you made with "
+                "vers_vm_commit: leave commitId out."
             )
-        if wish.model and wish.model != self._limits.model:
-            raise UserError(f"This swarm uses {self._limits.model} only: leave model out.")
         known = self._known_labels()
         labels = wish.labels or _default_labels(wish.count, known)
         if len(labels) != wish.count:
@@ -72,20 +81,46 @@ class Spawning:
         self._check_budget(wish.count)
         return labels
 
+    def _profile(self, wish: params.Spawn) -> Profile:
+        usual = self._limits.profile(Role.WORKER)
+        allowed = list(dict.fromkeys([usual.model, self._limits.model, *self._limits.allowed_models]))
+        if wish.model and wish.model not in allowed:
+            raise UserError(f"This swarm uses {', '.join(allowed)} only: leave model out.")
+        if wish.model and price(wish.model) is None:
+            raise UserError(f"{wish.model} has no price, so no budget can hold it: leave model out.")
+        return Profile(
+            wish.model or usual.model, wish.thinking or usual.thinking, tuple(wish.tools or usual.tools)
+        )
+
+    def profile(self, label: AgentLabel) -> Profile | None:
+        """How a worker was asked to be; None if nobody asked."""
+        calls = (call for call in self._spawns() if label in call.params.get("_labels", ()))
+        found = next((call.params["_profile"] for call in calls), None)
+        return Profile(found["model"], found["thinking"], tuple(found["tools"])) if found else None
+
     def _known_labels(self) -> set[str]:
         planned = (label for call in self._spawns() for label in call.params.get("_labels", ()))
         return {*self._roster.labels(), *planned}
 
     def _spawns(self) -> list[ToolCall]:
         """Calls that made workers or still may; one that was refused left its names free."""
-        calls = (call for call in self._fleet.calls(self._run) if call.tool == "vers_swarm_spawn")
+        calls = (call for call in self._fleet.calls(self._run) if call.tool in (SPAWN, POOL))
         return [call for call in calls if call.result is None or succeeded(call)]
 
     def _check_budget(self, count: int) -> None:
+        left_s = self._limits.run_deadline - self._now()
+        if left_s < _LEAST_S:
+            raise UserError(
+                f"This build has {max(left_s, 0):.0f} seconds left, too few for another worker: do the rest yourself, and finish."
+            )
+        if self._money_left() <= 0:
+            raise UserError(
+                "This build's dollars are spent: the model answers nobody soon. Finish with what you have."
+            )
         alive = set(self._machines.of_agents().values())
         present = [view.label for view in self._roster.views() if view.vm is None or view.vm in alive]
         coming = {label for call in self._spawns() for label in call.params.get("_labels", ())}
-        taken = len({*present, *(coming - set(self._roster.labels()))})
+        taken = len({*present, *(coming - set(self._roster.labels()))}) + len(self._machines.of_scratch())
         room = self._limits.max_agents - taken
         if count > room:
             raise UserError(
@@ -101,7 +136,9 @@ class Spawning:
         for label in labels:
             self._roster.add(label, Role.WORKER)
         homeless = [label for label in labels if self._roster.view(label).vm is None]
-        seats = dict(zip(homeless, self._bench.claim(len(homeless)), strict=False))
+        given = call.params.get("commitId")
+        commit = CommitId(given) if given and given != self._golden else None
+        seats = dict(zip(homeless, self._bench.claim(len(homeless), commit), strict=False))
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="spawn") as pool:
             list(pool.map(lambda label: self._settle_in(label, seats.get(label)), labels))
         return self._report(labels)
@@ -109,7 +146,7 @@ class Spawning:
     def _settle_in(self, label: AgentLabel, seat: Seat | None) -> None:
         try:
             vm = self._roster.view(label).vm or self._machine(label, seat)
-            self._enlist(label, vm)
+            self._enlist(label, vm, self.profile(label))
         except BotError as error:
             self._roster.end(label, AgentState.FAILED, str(error))
 

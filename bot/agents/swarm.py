@@ -1,28 +1,31 @@
 """One build's swarm: its machines, its agents, their tool calls, until the architect settles."""
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.agents import rpc
 from bot.agents.bench import Bench
-from bot.agents.calls import CallDesk, succeeded
-from bot.agents.collect import pack
-from bot.agents.daemon import START, Daemon, Identity, PiGone
-from bot.agents.lines import WORKSPACE, Lines
+from bot.agents.calls import CallDesk
+from bot.agents.conventions import Conventions
+from bot.agents.crew import Crew
+from bot.agents.daemon import PiGone
+from bot.agents.gather import Gather
+from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
 from bot.agents.outside import Outside
+from bot.agents.pool import Pool
+from bot.agents.replacing import Replacing
 from bot.agents.roster import ARCHITECT, Roster
 from bot.agents.spawning import Spawning
-from bot.agents.tools import Tools
-from bot.agents.watch import Watch, WatchLimits
+from bot.agents.tasking import Tasking
+from bot.agents.tools import Tools, message_for
+from bot.agents.vmtools import VmTools
 from bot.core.errors import BotError, NotFound, Transient
-from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
+from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId
 from bot.core.texts import Texts
 from bot.core.tree import NOTHING, Start
 from bot.pipeline.journal.fleet import Fleet
@@ -67,33 +70,53 @@ class Swarm:
         self._fleet = fleet
         self._limits = limits
         self._now = now
-        self._new_secret = new_secret
         self._outside = outside or Outside()
         self._told: set[str] = set()
+        self._start = NOTHING
         self._stopping = threading.Event()
-        self._hurry = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._architect_line: Future[Shell] | None = None
-        self._start = NOTHING
-        self._seeded: set[VmId] = set()
         self._machines = Machines(
             run, golden=golden, deployment=limits.deployment, provider=provider, connect=connect,
             fleet=fleet, lines=lines, now=now,
         )  # fmt: skip
         self._roster = Roster(run, runs=runs, fleet=fleet, usage=usage, now=now)
-        self._bench = Bench(self._machines, self._start_pi)
+        tasking = Tasking(fleet=fleet, roster=self._roster, machines=self._machines, texts=texts)
+        self._crew = Crew(
+            run, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, tasking=tasking,
+            now=now, new_secret=new_secret, start=lambda: self._start,
+        )  # fmt: skip
+        self._bench = Bench(self._machines, self._crew.start_pi)
+        vmtools = VmTools(
+            limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, bench=self._bench,
+            crew=self._crew, golden=golden, now=now,
+        )  # fmt: skip
         spawning = Spawning(
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
-            bench=self._bench, enlist=self._enlist,
+            bench=self._bench, enlist=self._crew.enlist, money_left=lambda: usage.cap_microusd - usage.committed_microusd(run), now=now,
         )  # fmt: skip
+        gather = Gather(roster=self._roster, machines=self._machines, now=now, start=lambda: self._start)
+        pool = Pool(
+            fleet=fleet, roster=self._roster, spawning=spawning, tasking=tasking, gather=gather,
+            stopping=self._stopping, message_for=lambda agent: message_for(self._roster, agent),
+        )  # fmt: skip
+        self._replacing = Replacing(
+            run, runs=runs, roster=self._roster, machines=self._machines, bench=self._bench, tasking=tasking,
+            enlist=self._crew.enlist, profile=spawning.profile, background=self._background,
+        )  # fmt: skip
+        self._conventions = Conventions(
+            roster=self._roster, machines=self._machines, tasking=tasking, now=now
+        )
         self._tools = Tools(
-            fleet=fleet, roster=self._roster, machines=self._machines, spawning=spawning, texts=texts,
-            now=now, stopping=self._stopping, hurry=self._hurry, before_spawn=self._outside.before_spawn,
-            start=lambda: self._start,
+            roster=self._roster, machines=self._machines, spawning=spawning, pool=pool, vmtools=vmtools,
+            replacing=self._replacing, tasking=tasking, gather=gather,
+            rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
+            before_spawn=self._outside.before_spawn,
         )  # fmt: skip
         self._desk = CallDesk(
-            run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._daemon
+            run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._crew.daemon
         )
+        self._crew.desk = self._desk
 
     # Steps of a build ------------------------------------------------------------------------------
 
@@ -129,10 +152,34 @@ class Swarm:
         try:
             self._runs.check_cancelled(self._run)
             self._start_architect(prompt)
-            self._resume_workers()
+            self._crew.resume_workers()
+            self._conventions.start()
             return self._outcome(self._serve())
         finally:
             self._ask_to_stop()
+
+    def steer(self, text: str, message: str) -> None:
+        """Turn the architect while it works: it reads `text` as soon as its open tool calls have ended, and a wait ends.
+
+        Delivered once, however often this is repeated with the same `message` id (letters, digits and dashes).
+
+        Raises:
+            NotFound: there is no architect.
+            BotError: it takes no messages any more.
+        """
+        vm = self._roster.view(ARCHITECT).vm if ARCHITECT in self._roster.labels() else None
+        if vm is None:
+            raise NotFound("this build has no architect yet")
+        command = f"steer-{message}"
+        watch = self._roster.watch(ARCHITECT)
+        if watch is not None:
+            watch.expect(command)
+        try:
+            self._crew.daemon(vm).deliver(command, rpc.prompt(command, text, steer=True))
+        except BotError:
+            if watch is not None:
+                watch.unexpect(command)
+            raise
 
     def shell_of(self, agent: AgentLabel) -> Shell:
         """The line to an agent's machine.
@@ -148,7 +195,7 @@ class Swarm:
     def take_orders(self) -> None:
         """There is no architect: a person says by `order` what it would. Agents of before a restart are watched again."""
         self._roster.add(ARCHITECT, Role.ARCHITECT)
-        self._resume_workers()
+        self._crew.resume_workers()
 
     def order(self, order: str, tool: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Execute a swarm tool for a person, once per `order`: {"ok", "text"}, as an architect would read it."""
@@ -187,10 +234,10 @@ class Swarm:
         self._roster.placed(ARCHITECT, vm)
         if self._architect_line is not None:
             self._architect_line.result()
-        watch = self._enlist(ARCHITECT, vm)
+        watch = self._crew.enlist(ARCHITECT, vm)
         watch.expect(PROMPT)
         try:
-            self._daemon(vm).deliver(PROMPT, rpc.prompt(PROMPT, prompt))
+            self._crew.daemon(vm).deliver(PROMPT, rpc.prompt(PROMPT, prompt))
         except PiGone:  # the watch reads why, and the build ends with that reason
             watch.unexpect(PROMPT)
         self._roster.tasked(ARCHITECT, 1)
@@ -204,6 +251,7 @@ class Swarm:
             if self._stopping.is_set():
                 raise Transient("the swarm was closed while it was building")
             self._roster.refresh()
+            self._replacing.look()
             if self._roster.view(ARCHITECT).state.ended:
                 return ""
             watch = self._roster.watch(ARCHITECT)
@@ -218,106 +266,21 @@ class Swarm:
 
     def _pass_on(self) -> None:
         """What people say reaches the architect after its present tool call, which is why a wait ends early."""
-        vm = self._roster.view(ARCHITECT).vm
         for message in self._outside.messages():
-            if message.id not in self._told and vm is not None:
+            if message.id not in self._told:
                 try:
-                    self._daemon(vm).deliver(message.id, rpc.steer(message.id, message.text))
+                    self.steer(message.text, message.id)
                 except PiGone:
                     return  # its watch sees that, too
                 self._told.add(message.id)
-                self._hurry.set()
 
     def _abort_architect(self) -> None:
         vm = self._roster.view(ARCHITECT).vm
         try:
             if vm is not None:
-                self._daemon(vm).deliver("abort-1", rpc.abort("abort-1"))
+                self._crew.daemon(vm).deliver("abort-1", rpc.abort("abort-1"))
         except BotError as error:  # its machine is deleted soon anyway
             log.warning("the architect could not be told to stop: %s", error, extra={"run": self._run})
-
-    # Agents ----------------------------------------------------------------------------------------
-
-    def _daemon(self, vm: VmId) -> Daemon:
-        return Daemon(self._machines.shell(vm))
-
-    def _seed(self, vm: VmId) -> None:
-        """Place what the build starts from. Before pi starts, which reads the repository's instructions as it does."""
-        if vm not in self._seeded and self._start.files:
-            packed = pack({file.path: file for file in self._start.files}, self._now())
-            self._machines.shell(vm).write_tree(WORKSPACE, packed, owner="agent")
-            self._seeded.add(vm)
-
-    def _start_pi(self, vm: VmId) -> None:
-        self._seed(vm)
-        daemon = self._daemon(vm)
-        daemon.start(model=self._limits.model, thinking=self._limits.thinking)
-        daemon.wait_ready()
-
-    def _enlist(self, label: AgentLabel, vm: VmId) -> Watch:
-        """Give a machine to an agent, unless that was done before, and watch it.
-
-        The bearer is written to the machine once only: replacing it later would refuse a call that is on its way.
-        """
-        row = self._roster.row(label)
-        resumed = row is not None and row.pi_start == START
-        if not resumed:
-            self._seed(vm)
-            bearer = self._new_secret()
-            digest = hashlib.sha256(bearer.encode()).hexdigest()
-            self._fleet.update_agent(self._run, label, vm=vm, bearer_sha256=digest)
-            self._daemon(vm).start(
-                model=self._limits.model,
-                thinking=self._limits.thinking,
-                bearer=bearer,
-                identity=self._identity(label, vm),
-            )
-            self._fleet.update_agent(self._run, label, pi_start=START)
-        if (watch := self._roster.watch(label)) is None:
-            watch = self._watch(label, vm, resumed=resumed)
-        return watch
-
-    def _watch(self, label: AgentLabel, vm: VmId, *, resumed: bool) -> Watch:
-        watch = Watch(
-            label, vm,
-            line=lambda: self._machines.shell(vm),
-            exists=lambda: self._machines.exists(vm),
-            limits=WatchLimits(self._limits.stall_s, self._limits.lost_s),
-            now=self._now,
-            on_dialog=self._desk.take,
-            on_change=self._roster.changed,
-            resumed=resumed,
-        )  # fmt: skip
-        for command in self._delivered_tasks(label):
-            watch.expect(command)
-        self._roster.watched(label, watch)
-        watch.start()
-        return watch
-
-    def _delivered_tasks(self, label: AgentLabel) -> list[str]:
-        calls = (call for call in self._fleet.calls(self._run) if call.params.get("agentId") == label)
-        return [f"task-{call.dialog}" for call in calls if call.tool == "vers_swarm_task" and succeeded(call)]
-
-    def _identity(self, label: AgentLabel, vm: VmId) -> Identity:
-        root = self._roster.view(ARCHITECT).vm or vm
-        return Identity(
-            vmId=vm,
-            agentId=label,
-            rootVmId=root,
-            parentVmId=root if label != ARCHITECT else "",
-            depth=0 if label == ARCHITECT else 1,
-            maxDepth=1,
-            maxVms=self._limits.max_agents,
-            createdAt=datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds"),
-        )
-
-    def _resume_workers(self) -> None:
-        """Watch the workers of before a restart. Those that were not settled in are by their call, which comes again."""
-        alive = set(self._machines.of_agents().values())
-        for row in self._fleet.agents(self._run):
-            settled = row.role is Role.WORKER and row.pi_start == START and row.vm in alive
-            if settled and row.vm is not None and self._roster.watch(row.agent) is None:
-                self._watch(row.agent, row.vm, resumed=True)
 
     def _ask_to_stop(self) -> None:
         self._stopping.set()
@@ -327,6 +290,7 @@ class Swarm:
 
     def _stop_watching(self) -> None:
         self._ask_to_stop()
+        self._conventions.close()
         for watch in self._roster.watches():
             watch.stop()
 

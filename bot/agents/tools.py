@@ -3,36 +3,31 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from bot.agents import collect, params, rpc
+from bot.agents.calls import Heed
 from bot.agents.daemon import Daemon
-from bot.agents.lines import SWARM_HOME, WORKSPACE
+from bot.agents.gather import Gather
+from bot.agents.lines import SWARM_HOME
 from bot.agents.machines import Machines
+from bot.agents.pool import Pool
+from bot.agents.replacing import Replacing
 from bot.agents.roster import ARCHITECT, Roster
-from bot.agents.spawning import Spawning
-from bot.core.artifacts import Inspection, exclude_patterns, inspect
-from bot.core.errors import BotError, Cancelled, Permanent, UserError
+from bot.agents.spawning import POOL, SPAWN, Spawning
+from bot.agents.tasking import Tasking, command_of, told
+from bot.agents.vmtools import VmTools
+from bot.core.errors import Cancelled, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView, Role
-from bot.core.texts import Texts
-from bot.core.tree import Start, blob_sha
-from bot.pipeline.journal.fleet import Fleet, ToolCall
+from bot.pipeline.journal.fleet import ToolCall
 
 RESULT_LIMIT_BYTES = 50_000
-_SPEC_LIMIT_BYTES = 1 << 20
+_BAD = (AgentState.FAILED, AgentState.LOST, AgentState.STALLED)
+_STOP_LIMIT_S = 20.0
+
 BeforeSpawn = Callable[[str, Sequence[str], str, Callable[[], bool]], str]
 """See `outside.Outside.before_spawn`."""
-_BAD = (AgentState.FAILED, AgentState.LOST, AgentState.STALLED)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerTask:
-    """View of `prompts/worker.md.j2`. `spec` is empty when the task carries it already, or when there is none."""
-
-    label: str
-    task: str
-    spec: str
+Tool = Callable[[ToolCall, Heed], str]
 
 
 class Tools:
@@ -41,54 +36,71 @@ class Tools:
     def __init__(
         self,
         *,
-        fleet: Fleet,
         roster: Roster,
         machines: Machines,
         spawning: Spawning,
-        texts: Texts,
+        pool: Pool,
+        vmtools: VmTools,
+        replacing: Replacing,
+        tasking: Tasking,
+        gather: Gather,
+        rediscover: Callable[[], list[AgentLabel]],
         now: Callable[[], float],
         stopping: threading.Event,
-        hurry: threading.Event,
         before_spawn: BeforeSpawn,
-        start: Callable[[], Start],
     ) -> None:
-        self._fleet = fleet
+        """`rediscover` follows agents again that were lost and can be reached once more, and names them."""
         self._roster = roster
         self._machines = machines
         self._spawning = spawning
-        self._texts = texts
+        self._pool = pool
+        self._vmtools = vmtools
+        self._replacing = replacing
+        self._tasking = tasking
+        self._gather = gather
+        self._rediscover = rediscover
         self._now = now
         self._stopping = stopping
-        self._hurry = hurry
         self._before_spawn = before_spawn
-        self._start = start
         self._told: set[AgentLabel] = set()
-        self._tools: Mapping[str, Callable[[ToolCall], str]] = {
-            "vers_swarm_spawn": self._spawn,
+        self._tools: Mapping[str, Tool] = {
+            SPAWN: self._spawn,
             "vers_swarm_task": self._task,
+            "vers_swarm_stop": self._stop,
             "vers_swarm_status": self._status,
             "vers_swarm_read": self._read,
             "vers_swarm_wait": self._wait,
             "vers_swarm_collect": self._collect,
+            "vers_swarm_discover": self._discover,
             "vers_swarm_teardown": self._teardown,
+            POOL: self._run_pool,
+            **vmtools.tools,
         }
 
     def plan(self, agent: AgentLabel, tool: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a call decides before it is written down."""
-        return self._spawning.plan(given) if tool == "vers_swarm_spawn" and agent == ARCHITECT else {}
+        if agent != ARCHITECT:
+            return {}
+        if tool == POOL:
+            return self._pool.plan(given)
+        return self._spawning.plan(given) if tool == SPAWN else self._vmtools.plan(tool)
 
-    def execute(self, call: ToolCall) -> str:
+    def execute(self, call: ToolCall, heed: Heed) -> str:
         """Do it and say what came of it.
 
         Raises:
             BotError: it cannot be done; the message is for the model.
         """
         if call.agent != ARCHITECT:
-            raise UserError("Only the architect may use the swarm's tools. Do your task on this machine.")
+            raise UserError(
+                "Only the architect may use the swarm's tools: a worker stands at the greatest depth (1) already. "
+                "Do your task on this machine."
+            )
         tool = self._tools.get(call.tool)
         if tool is None:
             raise UserError(f"There is no tool {call.tool!r}.")
-        return self._within_limit(call, tool(call))
+        text = tool(call, heed)
+        return self._within_limit(call, text) if call.tool.startswith("vers_") else text
 
     def _within_limit(self, call: ToolCall, text: str) -> str:
         whole = text.encode("utf-8", "replace")
@@ -104,58 +116,70 @@ class Tools:
 
     # The tools -------------------------------------------------------------------------------------
 
-    def _spawn(self, call: ToolCall) -> str:
-        labels = call.params.get("_labels")
-        if labels and (
-            objection := self._before_spawn(call.dialog, labels, self._specification(), self._stopping.is_set)
-        ):
-            raise UserError(objection)
+    def _spawn(self, call: ToolCall, _heed: Heed) -> str:
+        self._ask_before(call)
         return self._spawning.execute(call)
 
-    def _task(self, call: ToolCall) -> str:
+    def _run_pool(self, call: ToolCall, heed: Heed) -> str:
+        self._ask_before(call)
+        return self._pool.execute(call, heed)
+
+    def _ask_before(self, call: ToolCall) -> None:
+        """
+        Raises:
+            UserError: somebody objects to these workers.
+        """
+        labels = call.params.get("_labels")
+        if labels and (
+            objection := self._before_spawn(
+                call.dialog, labels, self._tasking.specification(), self._stopping.is_set
+            )
+        ):
+            raise UserError(objection)
+
+    def _task(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Task, call.params)
+        (label,) = self._workers([wish.agentId])
+        given = self._tasking.give(label, command_of(call), wish.task, steer=wish.steer)
+        self._told.discard(label)
+        with_spec = " with SPEC.md" if given.with_spec else " without a specification: there is no SPEC.md"
+        turned = " It hears of it as soon as its open tool calls have ended."
+        queued = " It begins when its present one is done."
+        return f"{label} has its task{with_spec}." + (
+            (turned if wish.steer else queued) if given.busy else ""
+        )
+
+    def _stop(self, call: ToolCall, heed: Heed) -> str:
+        wish = params.read(params.Stop, call.params)
         (label,) = self._workers([wish.agentId])
         view, watch = self._roster.view(label), self._roster.watch(label)
         if watch is None or watch.ended or view.vm is None:
-            raise UserError(f"{label} takes no tasks any more: it is {_state(view)}.")
-        busy = view.state in (AgentState.WORKING, AgentState.STALLED)
-        spec = self._specification()
-        text = self._texts.render(
-            "prompts/worker.md.j2", WorkerTask(label, wish.task, "" if spec.strip() in wish.task else spec)
-        )
-        command = f"task-{call.dialog}"
-        watch.expect(command)
-        try:
-            Daemon(self._machines.shell(view.vm)).deliver(command, rpc.prompt(command, text))
-        except BotError:
-            watch.unexpect(command)
-            raise
-        self._roster.tasked(label, self._tasks_of(label))
-        self._told.discard(label)
-        self._roster.changed(label)
-        with_spec = " with SPEC.md" if spec else " without a specification: there is no SPEC.md"
-        return f"{label} has its task{with_spec}." + (
-            " It begins when its present one is done." if busy else ""
-        )
+            raise UserError(f"{label} cannot be stopped: it is {told(view)}.")
+        if view.state not in (AgentState.WORKING, AgentState.STALLED):
+            return f"{label} was not at work: it is {told(view)}."
+        daemon = Daemon(self._machines.shell(view.vm))
+        for verb, line in (("clear", rpc.clear_queue), ("abort", rpc.abort)):
+            command = f"{verb}-{call.dialog}"
+            daemon.deliver(command, line(command))
+        deadline = self._now() + _STOP_LIMIT_S
+        while not self._roster.view(label).state.ended and self._now() < deadline:
+            self._look(heed)
+            self._roster.wait(0.2)
+        self._told.add(label)
+        view = self._roster.view(label)
+        if not view.state.ended:
+            return f"{label} was told to stop and is still {told(view)}."
+        return f"{label} is stopped. Its files stay, and it takes another task."
 
-    def _tasks_of(self, label: AgentLabel) -> int:
-        run = self._roster.run
-        calls = (call for call in self._fleet.calls(run) if call.tool == "vers_swarm_task")
-        return sum(call.params.get("agentId") == label for call in calls)
-
-    def _specification(self) -> str:
-        """The architect's SPEC.md as it is now; "" if there is none. Read as the agent: a link leads no further than it may."""
-        vm = self._roster.view(ARCHITECT).vm
-        if vm is None:
-            return ""
-        command = f"runuser -u agent -- head -c {_SPEC_LIMIT_BYTES} -- {WORKSPACE}/SPEC.md"
-        read = self._machines.shell(vm).run(command, check=False)
-        return read.stdout.decode("utf-8", "replace") if read.exit_status == 0 else ""
-
-    def _status(self, _call: ToolCall) -> str:
+    def _status(self, _call: ToolCall, _heed: Heed) -> str:
         return table(self._roster.views())
 
-    def _read(self, call: ToolCall) -> str:
+    def _discover(self, _call: ToolCall, _heed: Heed) -> str:
+        found = self._rediscover()
+        heard = f"Found again: {', '.join(found)}." if found else "Nobody was lost and found again."
+        return f"{heard}\n{table(self._roster.views())}"
+
+    def _read(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Read, call.params)
         label = self._known([wish.agentId])[0]
         watch, view = self._roster.watch(label), self._roster.view(label)
@@ -167,7 +191,7 @@ class Tools:
         files = ", ".join(progress.files) or "none"
         return f"{table([view])}\nFiles that it wrote: {files}\nIts last words:\n{shown or '(none)'}"
 
-    def _wait(self, call: ToolCall) -> str:
+    def _wait(self, call: ToolCall, heed: Heed) -> str:
         wish = params.read(params.Wait, call.params)
         named = self._workers(wish.agentIds)
         tasked = [label for label in named if self._roster.tasks(label)]
@@ -175,67 +199,45 @@ class Tools:
         deadline = self._now() + min(max(wish.timeoutSeconds, 0.0), params.LONGEST_WAIT_S)
 
         def enough() -> bool:
-            if self._stopping.is_set():
-                raise Cancelled("the build is ending")
+            self._look(heed)
             views = self._roster.views(tasked)
-            if self._hurry.is_set():  # there are words for the architect, which it reads between two calls
-                self._hurry.clear()
+            if self._now() >= deadline or self._replacing.has_news or message_for(self._roster, call.agent):
                 return True
+            if self._replacing.pending(tasked):
+                return False
             news = any(view.state in _BAD and view.label not in self._told for view in views)
-            return news or all(view.state.ended for view in views) or self._now() >= deadline
+            return news or all(view.state.ended for view in views)
 
         while not enough():
             self._roster.wait(min(1.0, max(deadline - self._now(), 0.01)))
         views = self._roster.views(tasked)
         self._told |= {view.label for view in views if view.state in _BAD}
-        note = f"\nNot waited for, because they have no task: {', '.join(untasked)}" if untasked else ""
-        return f"{_summary(views)}\n{table(views)}{note}"
+        notes = [f"Not waited for, because they have no task: {', '.join(untasked)}"] if untasked else []
+        notes[:0] = self._replacing.news()
+        if message_for(self._roster, call.agent):
+            notes.insert(0, "There is a message for you, which comes next. Heed it, then wait again.")
+        return "\n".join([summary(views), table(views), *notes])
 
-    def _collect(self, call: ToolCall) -> str:
+    def _look(self, heed: Heed) -> None:
+        """
+        Raises:
+            Cancelled: the build is ending.
+            Withdrawn: nobody waits for this call.
+        """
+        if self._stopping.is_set():
+            raise Cancelled("the build is ending")
+        heed.check()
+
+    def _collect(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Collect, call.params)
-        labels = self._workers(wish.agentIds)
-        prefer = self._workers([wish.prefer])[0] if wish.prefer else None
-        paths = [collect.relative(path) for path in wish.paths or ()]
-        destination = collect.relative(wish.destination)
-        architect = self._roster.view(ARCHITECT).vm
-        if architect is None:
-            raise Permanent("the architect has no machine")
-        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="collect") as pool:
-            results = list(pool.map(self._workspace, labels))
-        found = [
-            (label, got) for label, got in zip(labels, results, strict=True) if isinstance(got, Inspection)
-        ]
-        troubles = [got for got in results if isinstance(got, str)]
-        merged = collect.merge(found, paths=paths, destination=destination, prefer=prefer)
-        if merged.files:
-            packed = collect.pack(merged.files, self._now())
-            self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
-            self._roster.brought(
-                {
-                    label: {path: blob_sha(merged.files[path].content) for path in paths}
-                    for label, paths in merged.by_worker.items()
-                }
-            )
-        troubles += [
-            f"{view.label} is still {view.state}: it may change its files."
-            for view in self._roster.views(labels)
-            if view.state in (AgentState.WORKING, AgentState.STALLED)
-        ]
-        return collect.report(merged, destination, troubles)
+        return self._gather(
+            self._workers(wish.agentIds),
+            paths=[collect.relative(path) for path in wish.paths or ()],
+            destination=collect.relative(wish.destination),
+            prefer=self._workers([wish.prefer])[0] if wish.prefer else None,
+        )
 
-    def _workspace(self, label: AgentLabel) -> Inspection | str:
-        vm = self._roster.view(label).vm
-        try:
-            if vm is None:
-                raise Permanent("it has no machine")
-            tar = self._machines.shell(vm).read_tree(WORKSPACE, exclude=exclude_patterns())
-            return inspect(tar, base=self._start().listing)
-        except Cancelled:
-            raise
-        except BotError as error:
-            return f"{label} could not be read: {error}"
-
-    def _teardown(self, call: ToolCall) -> str:
+    def _teardown(self, call: ToolCall, _heed: Heed) -> str:
         labels = self._workers(params.read(params.Teardown, call.params).agentIds)
         alive = set(self._machines.of_agents().values())
 
@@ -271,19 +273,21 @@ class Tools:
         return list(dict.fromkeys(self._known(names)))
 
 
+def message_for(roster: Roster, agent: AgentLabel) -> bool:
+    """Whether a message waits that an agent gets as soon as its open tool calls have ended."""
+    watch = roster.watch(agent)
+    return watch is not None and watch.progress.steering > 0
+
+
 def table(views: Iterable[AgentView]) -> str:
     """A line per agent."""
     return "\n".join(
-        f"{view.label} ({view.role}, machine {view.vm or 'none'}): {_state(view)}" for view in views
+        f"{view.label} ({view.role}, machine {view.vm or 'none'}): {told(view)}" for view in views
     )
 
 
-def _state(view: AgentView) -> str:
-    about = view.reason or view.doing
-    return f"{view.state}: {about}" if about else str(view.state)
-
-
-def _summary(views: list[AgentView]) -> str:
+def summary(views: list[AgentView]) -> str:
+    """How many are done, in one sentence."""
     if not views:
         return "No worker has a task."
     done = sum(view.state is AgentState.DONE for view in views)

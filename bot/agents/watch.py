@@ -43,6 +43,7 @@ class Watch:
         limits: WatchLimits,
         now: Callable[[], float],
         on_dialog: Callable[["Watch", rpc.Dialog], None],
+        on_tools_ended: Callable[["Watch", str], None],
         on_change: Callable[[AgentLabel], None],
         resumed: bool = False,
     ) -> None:
@@ -55,6 +56,7 @@ class Watch:
             limits: when silence and absence count.
             now: seconds since the epoch.
             on_dialog: gets every dialog in the file, the old ones again after a restart of ours. Must return soon.
+            on_tools_ended: a tool call of pi is over, by its id; with "" all of them are. Must return soon.
             on_change: something may have changed.
             resumed: the file has a past that was told already; nothing is said until it is read.
         """
@@ -67,6 +69,7 @@ class Watch:
         self._limits = limits
         self._now = now
         self._on_dialog = on_dialog
+        self._on_tools_ended = on_tools_ended
         self._on_change = on_change
         self._progress = AgentProgress()
         self._expected: set[str] = set()
@@ -199,8 +202,15 @@ class Watch:
             self._heard_at = self._now()
             self.clock_offset_s = min(self.clock_offset_s, self._heard_at - stamped.at_s)
             self._progress = fold(self._progress, stamped)
-            if isinstance(stamped.event, rpc.Dialog):
-                self._on_dialog(self, stamped.event)
+            match stamped.event:
+                case rpc.Dialog() as dialog:
+                    self._on_dialog(self, dialog)
+                case rpc.ToolEnded(tool):
+                    self._on_tools_ended(self, tool)
+                case rpc.RunEnded() | rpc.Exited():
+                    self._on_tools_ended(self, "")
+                case _:
+                    pass
         if lines:
             self._on_change(self.agent)
 
@@ -234,4 +244,5 @@ class Watch:
 
     def _end(self, state: AgentState, reason: str) -> None:
         self._ended_as, self._ended = state, reason
+        self._on_tools_ended(self, "")
         self._on_change(self.agent)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Root's hands on a machine: start pi, look after it, stop it. Usage: keeper.py start|check|stop|clean, JSON on stdin.
 
-start  {start, vm, model, thinking, bearer?, identity?}  -> {"started": bool}
+start  {start, vm, model, thinking, tools?, bearer?, identity?}  -> {"started": bool}
 Starts pi unless this start was made before. Anything that an image brought along, other starts of pi, their tmux
 server and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
 check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int}
@@ -48,6 +48,7 @@ def start(want):
     (folder / "out.jsonl").touch()
     (folder / "settings").write_text(
         f"SWARM_MODEL={word(want['model'])}\nSWARM_THINKING={word(want['thinking'])}\n"
+        f"SWARM_TOOLS={word(want.get('tools', ''))}\n"
     )
     run = ["bash", str(PROGRAMS / "wrapper.sh"), str(folder)]
     subprocess.run([*TMUX, "new-session", "-d", "-s", "pi", *run], check=True, env=ENVIRONMENT)

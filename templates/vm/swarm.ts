@@ -1,5 +1,5 @@
 // The swarm's tools, for pi. Each call travels to the bot as pi's own host dialog and the bot does the work; this file
-// knows names and shapes only. It imports nothing, so that every version of pi loads it.
+// knows names and shapes only. Of pi it needs the factories of its own tools, under the name that every version resolves.
 //
 //   out  extension_ui_request   {method: "input", title: "swarm", placeholder: JSON {id, tool, params}}
 //   in   extension_ui_response  {value: JSON {ok, text}}
@@ -8,7 +8,10 @@ type Property = Record<string, unknown>;
 
 const text = (description: string): Property => ({ type: "string", description });
 const number = (description: string): Property => ({ type: "number", description });
+const truth = (description: string): Property => ({ type: "boolean", description });
 const texts = (description: string): Property => ({ type: "array", items: { type: "string" }, description });
+
+const VM = text("The machine's id, or the label of the agent that lives there.");
 
 const TOOLS: { name: string; description: string; properties: Record<string, Property>; required: string[] }[] = [
   {
@@ -17,8 +20,10 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
     properties: {
       count: number("How many workers. Three is the sweet spot."),
       labels: texts("A name for each worker, unique in this swarm: lower-case letters, digits and dashes."),
-      commitId: text("Leave out: workers start from this swarm's golden image."),
-      model: text("Leave out: workers use the configured model."),
+      commitId: text("A snapshot that you made with vers_vm_commit; this swarm's golden image without it."),
+      model: text("Another model for these workers, if this swarm allows it."),
+      thinking: text("Their thinking level: off, minimal, low, medium or high."),
+      tools: texts("Names of the only tools that they get; all without it."),
     },
     required: ["count"],
   },
@@ -30,8 +35,33 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
     properties: {
       agentId: text("The worker's label."),
       task: text("What this worker builds, which files it owns, and how it checks its work."),
+      steer: truth("Turn a busy worker as soon as its open tool calls have ended, instead of after its present task."),
     },
     required: ["agentId", "task"],
+  },
+  {
+    name: "vers_swarm_stop",
+    description: "Stop what one worker does. Its files stay, and it takes another task.",
+    properties: { agentId: text("The worker's label.") },
+    required: ["agentId"],
+  },
+  {
+    name: "vers_swarm_pool",
+    description:
+      "Run one task for each of many independent items with a few workers: each item once, files collected into your " +
+      "workspace, failures listed. If it returns early, call it again with the same parameters: it goes on.",
+    properties: {
+      items: texts("The items, one string each, all different."),
+      task: text("The task of one item; {item} stands for the item."),
+      size: number("How many workers."),
+    },
+    required: ["items", "task", "size"],
+  },
+  {
+    name: "vers_swarm_discover",
+    description: "Find lost workers again whose machines can be reached after all, and list everybody.",
+    properties: {},
+    required: [],
   },
   {
     name: "vers_swarm_status",
@@ -78,9 +108,148 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
     properties: { agentIds: texts("The workers' labels; all workers without it.") },
     required: [],
   },
+  {
+    name: "vers_vms",
+    description: "The machines of this swarm: whose they are, and their state.",
+    properties: {},
+    required: [],
+  },
+  {
+    name: "vers_vm_create",
+    description: "A fresh machine without an agent, to try something on. It counts against this swarm's machines.",
+    properties: {
+      vcpu_count: number("Processors."),
+      mem_size_mib: number("Memory."),
+      fs_size_mib: number("Disk."),
+      wait_boot: truth("It is always booted when this returns."),
+    },
+    required: [],
+  },
+  { name: "vers_vm_delete", description: "Delete a machine that you made.", properties: { vmId: VM }, required: ["vmId"] },
+  {
+    name: "vers_vm_branch",
+    description: "A copy of a machine. If an agent lives there, its pi is stopped first and stays so.",
+    properties: { vmId: VM },
+    required: ["vmId"],
+  },
+  {
+    name: "vers_vm_commit",
+    description: "A snapshot of a machine, kept until the build ends. If an agent lives there, its pi is stopped first.",
+    properties: { vmId: VM },
+    required: ["vmId"],
+  },
+  {
+    name: "vers_vm_restore",
+    description: "A new machine from a snapshot of this swarm.",
+    properties: { commitId: text("The snapshot.") },
+    required: ["commitId"],
+  },
+  {
+    name: "vers_vm_state",
+    description: "Pause or resume a machine that you made.",
+    properties: { vmId: VM, state: { type: "string", enum: ["Paused", "Running"] } },
+    required: ["vmId", "state"],
+  },
+  {
+    name: "vers_vm_use",
+    description: "From now on read, bash, edit and write work on that machine, until vers_vm_local.",
+    properties: { vmId: VM },
+    required: ["vmId"],
+  },
+  {
+    name: "vers_vm_local",
+    description: "From now on read, bash, edit and write work on your own machine again.",
+    properties: {},
+    required: [],
+  },
+  {
+    name: "vers_vm_copy",
+    description: "Copy a file or a folder between your workspace and another machine's, modes and binary files included.",
+    properties: {
+      vmId: text("The other machine; the one in use without it."),
+      localPath: text("Below /root/workspace on your machine."),
+      remotePath: text("Below /root/workspace on the other machine."),
+      direction: { type: "string", enum: ["to_vm", "from_vm"] },
+    },
+    required: ["localPath", "remotePath", "direction"],
+  },
 ];
 
-export default function (pi: any) {
+type Call = (tool: string, params: Record<string, unknown>) => Promise<string>;
+
+// One call to the bot on behalf of the tool call `id`.
+const caller = (id: string, signal: any, ctx: any): Call => async (tool, params) => {
+  const reply = await ctx.ui.input("swarm", JSON.stringify({ id, tool, params }), { signal });
+  if (reply === undefined) throw new Error("the call was cancelled");
+  const { ok, text } = JSON.parse(reply);
+  if (!ok) throw new Error(text);
+  return text;
+};
+
+// pi's own tools with the hands of another machine. What is small travels inside the call, what is large as a file of
+// this machine that the bot reads or writes.
+const SMALL = 8192;
+const HOME = "/root/workspace";
+let inUse: string | undefined;
+
+async function content(answer: { data?: string; at?: string }): Promise<Buffer> {
+  if (answer.at === undefined) return Buffer.from(answer.data ?? "", "base64");
+  const fs = await import("node:fs/promises");
+  const bytes = await fs.readFile(answer.at);
+  await fs.rm(answer.at, { force: true });
+  return bytes;
+}
+
+function hands(vmId: string, call: Call) {
+  const readFile = async (path: string) => content(JSON.parse(await call("vm_fetch", { vmId, path })));
+  const writeFile = async (path: string, text: string) => {
+    const bytes = Buffer.from(text);
+    if (bytes.length <= SMALL) {
+      await call("vm_store", { vmId, path, data: bytes.toString("base64") });
+      return;
+    }
+    const fs = await import("node:fs/promises");
+    const folder = await fs.mkdtemp("/tmp/swarm-");
+    try {
+      await fs.writeFile(`${folder}/content`, bytes);
+      await call("vm_store", { vmId, path, at: `${folder}/content` });
+    } finally {
+      await fs.rm(folder, { recursive: true, force: true });
+    }
+  };
+  const exec = async (command: string, cwd: string, { onData, timeout }: any) => {
+    const done = JSON.parse(await call("vm_exec", { vmId, command, cwd, timeout }));
+    const output = await content(done);
+    if (output.length) onData(output);
+    if (done.timedOut) throw new Error(`timeout:${timeout}`);
+    return { exitCode: done.status };
+  };
+  return { readFile, writeFile, exec, access: async () => {}, mkdir: async () => {} };
+}
+
+// Older versions keep the tools with which a run began, so these are replaced before the first.
+async function route(pi: any) {
+  const made: any = await import("@mariozechner/pi-coding-agent");
+  const kinds: Record<string, any> = {
+    read: made.createReadToolDefinition,
+    bash: made.createBashToolDefinition,
+    edit: made.createEditToolDefinition,
+    write: made.createWriteToolDefinition,
+  };
+  for (const [name, make] of Object.entries(kinds)) {
+    const own = make(process.cwd());
+    pi.registerTool({
+      ...own,
+      async execute(id: string, given: any, signal: any, onUpdate: any, ctx: any) {
+        const tool = inUse ? make(HOME, { operations: hands(inUse, caller(id, signal, ctx)) }) : own;
+        return tool.execute(id, given, signal, onUpdate, ctx);
+      },
+    });
+  }
+}
+
+export default async function (pi: any) {
+  await route(pi);
   for (const { name, description, properties, required } of TOOLS) {
     pi.registerTool({
       name,
@@ -88,12 +257,11 @@ export default function (pi: any) {
       description,
       parameters: { type: "object", properties, required },
       async execute(id: string, given: any, signal: any, _onUpdate: any, ctx: any) {
-        const known = Object.entries(given ?? {}).filter(([key]) => key in properties);
-        const call = JSON.stringify({ id, tool: name, params: Object.fromEntries(known) });
-        const reply = await ctx.ui.input("swarm", call, { signal });
-        if (reply === undefined) throw new Error("the call was cancelled");
-        const { ok, text } = JSON.parse(reply);
-        if (!ok) throw new Error(text);
+        const known = Object.fromEntries(Object.entries(given ?? {}).filter(([key]) => key in properties));
+        if (name === "vers_vm_copy" && !known.vmId && inUse) known.vmId = inUse;
+        const text = await caller(id, signal, ctx)(name, known);
+        if (name === "vers_vm_use") inUse = JSON.parse(text).vmId;
+        if (name === "vers_vm_local") inUse = undefined;
         return { content: [{ type: "text", text }], details: {} };
       },
     });

@@ -27,7 +27,7 @@ printf '{"id":"ready","type":"get_state"}\n' >&3
   cd /root/workspace || exit 1
   setsid setpriv --reuid=agent --regid=agent --init-groups --no-new-privs \
     pi --mode rpc --provider anthropic --model "$SWARM_MODEL" --thinking "$SWARM_THINKING" \
-       --no-extensions --extension /opt/swarm/swarm.ts <&3 3<&- 2>>"$1/err" &
+       ${SWARM_TOOLS:+--tools "$SWARM_TOOLS"} --no-extensions --extension /opt/swarm/swarm.ts <&3 3<&- 2>>"$1/err" &
   pi=$!
   exec 3<&-
   echo "$pi" >"$1/pid"

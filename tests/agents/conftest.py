@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.agents.daemon import Daemon
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
 from bot.agents.outcome import SwarmLimits
@@ -69,7 +71,7 @@ class World:
         assert self.runs.create(run, request)
         return run
 
-    def swarm(self, run: RunId, golden: CommitId, outside: Outside | None = None, **limits: float) -> Swarm:
+    def swarm(self, run: RunId, golden: CommitId, outside: Outside | None = None, **limits: Any) -> Swarm:
         """A swarm as a fresh process would make it."""
         return Swarm(
             run,
@@ -145,12 +147,37 @@ def golden(world: World) -> CommitId:
     return world.images().ensure(print)
 
 
+@pytest.fixture(scope="session")
+def old_golden(world: World, golden: CommitId) -> Iterator[CommitId]:
+    """The golden image with the guide's own package of pi in place of the present one."""
+    (vm,) = world.provider.branch(golden)
+    try:
+        shell = world.connect(vm)
+        world.lines.open_on(shell)
+        shell.run(
+            ". /etc/profile.d/swarm.sh; rm /usr/local/bin/pi; "
+            f"npm install --global --prefix /usr/local --loglevel=error {OLD_PI}",
+            timeout_s=240,
+        )
+        daemon = Daemon(shell, "old")
+        daemon.start(model="claude-sonnet-4-5", thinking="off")
+        daemon.wait_ready()
+        daemon.stop()
+        daemon.clean()
+        shell.close()
+        commit = world.provider.commit(vm, "swarm-tests-old-pi")
+    finally:
+        world.provider.delete(vm)
+    yield commit
+    world.provider.delete_commit(commit)
+
+
 @pytest.fixture
 def build(world: World, golden: CommitId) -> Iterator[Callable[..., Swarm]]:
     """Makes swarms; all their machines are gone at the end of the test."""
     made: list[Swarm] = []
 
-    def make(run: RunId, outside: Outside | None = None, **limits: float) -> Swarm:
+    def make(run: RunId, outside: Outside | None = None, **limits: Any) -> Swarm:
         made.append(world.swarm(run, golden, outside, **limits))
         return made[-1]
 

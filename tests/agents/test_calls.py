@@ -1,6 +1,7 @@
 """Tool calls are executed once and answered once, whatever is read again."""
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.agents import rpc
-from bot.agents.calls import CallDesk
+from bot.agents.calls import CallDesk, Heed
 from bot.agents.daemon import START
 from bot.core.errors import UserError
 from bot.core.models import AgentLabel, RunId, VmId
@@ -28,6 +29,7 @@ class Desk:
     fleet: Fleet
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     executed: list[str] = field(default_factory=list)
+    lingering: threading.Event = field(default_factory=threading.Event)
     agent: AgentLabel = AGENT
     vm: VmId = VM
 
@@ -42,17 +44,22 @@ class Desk:
     def plan(self, _agent: AgentLabel, tool: str, _given: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"_plan": f"for {tool}"}
 
-    def execute(self, call: ToolCall) -> str:
+    def execute(self, call: ToolCall, heed: Heed) -> str:
         self.executed.append(call.dialog)
         match call.tool:
             case "refuse":
                 raise UserError("not so")
             case "break":
                 raise ZeroDivisionError
+            case "linger":
+                self.lingering.set()
+                while True:
+                    heed.check()
+                    time.sleep(0.01)
         return json.dumps(call.params)
 
     def see(self, dialog: str, tool: str = "do", method: str = "input", **params: Any) -> None:
-        text = json.dumps({"id": "toolu", "tool": tool, "params": params})
+        text = json.dumps({"id": f"toolu-{dialog}", "tool": tool, "params": params})
         self.desk.take(self, rpc.Dialog(dialog, method, "swarm", text))
 
     def reply(self, dialog: str) -> dict[str, Any]:
@@ -127,3 +134,21 @@ def test_dialogs_of_others_are_closed(fleet: Fleet) -> None:
     wait_until(lambda: desk.told, 5, "something is told")
     assert desk.told == [("cancel-d1", {"type": "extension_ui_response", "id": "d1", "cancelled": True})]
     assert fleet.calls(RUN) == []
+
+
+@pytest.mark.parametrize("tool_call", ["toolu-d1", ""])
+def test_what_pi_gave_up_is_withdrawn(fleet: Fleet, tool_call: str) -> None:
+    """Once pi has announced a call's end its execution ends, and nothing is answered, also not after a restart."""
+    desk = Desk(fleet)
+    desk.see("d1", "linger")
+    assert desk.lingering.wait(5)
+    desk.desk.ended(desk, "toolu-another")
+    assert fleet.calls(RUN)[0].state == "open"
+    desk.desk.ended(desk, tool_call)
+    wait_until(lambda: fleet.calls(RUN)[0].state == "answered", 5, "the call is closed")
+    again = Desk(fleet)
+    again.see("d1", "linger")
+    again.see("d2")
+    again.reply("d2")
+    assert desk.told == []
+    assert again.executed == ["d2"]

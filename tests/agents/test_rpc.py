@@ -152,7 +152,7 @@ def test_tool_calls_inside_dialogs() -> None:
     """Only the extension's own dialogs are tool calls."""
     text = json.dumps({"id": "t", "tool": "vers_swarm_wait", "params": {"timeoutSeconds": 5}})
     assert rpc.host_call(rpc.Dialog("d", "input", "swarm", text)) == rpc.HostCall(
-        "vers_swarm_wait", {"timeoutSeconds": 5}
+        "t", "vers_swarm_wait", {"timeoutSeconds": 5}
     )
     for dialog in (
         rpc.Dialog("d", "confirm", "swarm", text),
@@ -172,7 +172,7 @@ def test_commands_are_one_line_of_json(text: str) -> None:
         assert line.count(b"\n") == 1
         assert text in json.loads(line).values()
     assert json.loads(rpc.prompt("p", text))["streamingBehavior"] == "followUp"
-    assert json.loads(rpc.steer("p", text))["streamingBehavior"] == "steer"
+    assert json.loads(rpc.prompt("p", text, steer=True))["streamingBehavior"] == "steer"
 
 
 def test_what_a_database_cannot_hold_is_replaced() -> None:
@@ -190,7 +190,7 @@ def test_what_a_database_cannot_hold_is_replaced() -> None:
     call = rpc.host_call(
         rpc.Dialog("1", "input", rpc.HOST_CALL, f'{{"tool":"{odd}","params":{{"task":"{odd}"}}}}')
     )
-    assert call == rpc.HostCall(clean, {"task": clean})
+    assert call == rpc.HostCall("", clean, {"task": clean})
 
 
 def test_nesting_without_end_is_no_event() -> None:

@@ -4,73 +4,28 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from bot.agents.daemon import START, Daemon
+from bot.agents.daemon import START
 from bot.agents.lines import STARTS
-from bot.agents.outcome import SwarmOutcome
 from bot.agents.outside import Message, Outside
-from bot.agents.swarm import PROMPT, Swarm
-from bot.core.errors import BotError, Cancelled, Transient
-from bot.core.models import AgentLabel, AgentState, Artifact, CommitId, RunId
+from bot.agents.swarm import PROMPT
+from bot.core.errors import Cancelled, Transient
+from bot.core.models import AgentLabel, AgentState, Artifact, CommitId
 from bot.core.tree import Blob, Start, blob_sha
 from bot.pipeline.journal.fleet import Fleet, ToolCall
-from tests.agents.conftest import OLD_PI, World
-from tests.agents.scripted import Block, Script, call, results, say
+from tests.agents.building import ARCHITECT, Build, Building, answer, calls_of, turns
+from tests.agents.conftest import World
+from tests.agents.scripted import Block, call, results, say
 from tests.waiting import wait_until
 
-Build = Callable[..., Swarm]
-ARCHITECT = AgentLabel("architect")
 WORKER = AgentLabel("server")
 LARGE = "a line\u2028and\u2029another\u0085é😀\r\n" * 7_000
 """Over 200 KB, with characters that some readers take for line ends."""
 SPEC = "# The contract\n\nThe server sends `segments`.\n"
-
-
-class Building:
-    """A build in a thread of its own, as a worker process runs it."""
-
-    def __init__(self, swarm: Swarm, prompt: str) -> None:
-        self.swarm = swarm
-        self.outcome: SwarmOutcome | None = None
-        self.error: BotError | None = None
-        self._prompt = prompt
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.outcome = self.swarm.build(self._prompt)
-        except BotError as error:
-            self.error = error
-
-    def result(self, timeout_s: float = 60.0) -> SwarmOutcome:
-        """What the build came to."""
-        self._thread.join(timeout_s)
-        if self.error:
-            raise self.error
-        assert self.outcome is not None, "the build goes on"
-        return self.outcome
-
-
-def turns(*blocks: list[Block]) -> Script:
-    """A script that says these, one after the other."""
-    return lambda turn, _messages: blocks[min(turn, len(blocks) - 1)]
-
-
-def calls_of(world: World, run: RunId, tool: str) -> list[ToolCall]:
-    """The rows of a tool's calls."""
-    return [row for row in world.fleet.calls(run) if row.tool == tool]
-
-
-def answer(row: ToolCall) -> str:
-    """The text that a call was answered with."""
-    text = json.loads(row.result or "{}")["text"]
-    assert isinstance(text, str)
-    return text
 
 
 def test_people_around_a_swarm(world: World, build: Build) -> None:
@@ -245,7 +200,7 @@ def test_refusals_are_sentences(world: World, build: Build) -> None:
         "The label a is taken",
         "There is no agent 'nobody'. The agents are: architect",
         "No worker has a task.",
-        "Only the architect may use the swarm's tools.",
+        "Only the architect may use the swarm's tools: a worker stands at the greatest depth",
     ):
         assert sentence in said
     assert [view.label for view in outcome.agents] == ["architect", "agent-1"]
@@ -354,18 +309,25 @@ def test_a_silent_agent_is_stalled_not_done(world: World, build: Build) -> None:
 
 
 def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
-    """A broken line is opened again and nothing is missed; a machine that is gone loses its agent at once."""
+    """A broken line is opened again and nothing is missed; a lost worker is replaced with its task, once, and told of."""
+    lives: list[int] = []
+
+    def doomed(turn: int, _messages: list[dict[str, Any]]) -> list[Block]:
+        lives.append(turn)
+        return [call("bash", command="sleep 100")]
+
+    world.model.scripts["doomed-work"] = doomed
     world.model.scripts["architect-lines"] = turns(
         [call("vers_swarm_spawn", count=2, labels=["client", WORKER])],
         [
             call("vers_swarm_task", agentId="client", task="@@patient-work"),
-            call("vers_swarm_task", agentId=WORKER, task="@@long-work"),
+            call("vers_swarm_task", agentId=WORKER, task="@@doomed-work"),
         ],
+        [call("vers_swarm_wait")],
         [call("vers_swarm_wait")],
         [call("vers_swarm_wait", agentIds=["client"])],
         [say("done")],
     )
-    world.model.scripts["long-work"] = turns([call("bash", command="sleep 100")])
     world.model.scripts["patient-work"] = turns(
         [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("I waited.")]
     )
@@ -373,18 +335,76 @@ def test_a_lost_line_and_a_lost_machine(world: World, build: Build) -> None:
     swarm = build(run)
     building = Building(swarm, "@@architect-lines")
     wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+    wait_until(lambda: lives, 60, "the worker works")
     with contextlib.suppress(Transient):
         swarm.shell_of(AgentLabel("client")).run("pkill -KILL -f 'sshd: root'")
-    doomed = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
-    assert doomed
-    world.provider.delete(doomed)
+    first = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
+    assert first
+    world.provider.delete(first)
     wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the loss is told")
-    assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[0])
+    told = answer(calls_of(world, run, "vers_swarm_wait")[0])
+    assert "server was lost (its machine is gone). It was replaced on a fresh machine" in told
+    second = next(row.vm for row in world.fleet.agents(run) if row.agent == WORKER)
+    assert second
+    assert second != first
+    again = swarm._roster.watch(WORKER)
+    assert again
+    wait_until(lambda: again.progress.open_tools, 60, "it does the same task again")
+    world.provider.delete(second)
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 3, 60, "the second loss is told")
+    assert "lost: its machine is gone" in answer(calls_of(world, run, "vers_swarm_wait")[1])
     swarm.shell_of(AgentLabel("client")).run("touch /tmp/go")
     outcome = building.result()
     assert {view.label: view.state for view in outcome.agents} == {
         "architect": AgentState.DONE, "client": AgentState.DONE, "server": AgentState.LOST,
     }  # fmt: skip
+
+
+def test_steering_and_stopping(world: World, build: Build) -> None:
+    """A stop ends one worker's work, a steering task turns another's, and a message for the architect ends its wait."""
+    world.model.scripts["architect-steers"] = turns(
+        [call("vers_swarm_spawn", count=2, labels=["client", WORKER])],
+        [call("vers_swarm_task", agentId=name, task="@@patient-work") for name in ("client", WORKER)],
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")],
+        [
+            call("vers_swarm_stop", agentId="client"),
+            call("vers_swarm_task", agentId=WORKER, task="@@turned", steer=True),
+        ],
+        [call("vers_swarm_discover"), call("vers_swarm_stop", agentId="client")],
+        [call("vers_swarm_wait", agentIds=[WORKER])],
+        [say("unheard")],
+    )
+    world.model.scripts["patient-work"] = turns(
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("I waited.")]
+    )
+    world.model.scripts["turned"] = turns([call("bash", command="sleep 100")], [say("never")])
+    world.model.scripts["heard"] = turns([say("I heard you.")])
+    run = world.new_run()
+    swarm = build(run)
+    building = Building(swarm, "@@architect-steers")
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_task")) == 2, 60, "the workers are tasked")
+    for label in ("client", WORKER):
+        watched = swarm._roster.watch(AgentLabel(label))
+        assert watched
+        wait_until(lambda w=watched: w.progress.open_tools, 30, "it is at work")  # type: ignore[misc]
+    swarm.shell_of(ARCHITECT).run("touch /tmp/go")
+    (stopped,) = wait_until(
+        lambda: [row for row in calls_of(world, run, "vers_swarm_stop")[:1] if row.result], 30, "a stop"
+    )
+    assert answer(stopped) == "client is stopped. Its files stay, and it takes another task."
+    wait_until(lambda: len(calls_of(world, run, "vers_swarm_task")) == 3, 30, "the turn")
+    swarm.shell_of(WORKER).run("touch /tmp/go")  # a steering task does not interrupt a tool call
+    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 30, "the architect waits")
+    for _ in range(2):
+        swarm.steer("@@heard Stop it.", "m1")
+    outcome = building.result(40)
+    assert outcome.last_text == "I heard you."
+    (waited,) = calls_of(world, run, "vers_swarm_wait")
+    assert "There is a message for you" in answer(waited)
+    assert "It hears of it as soon as" in answer(calls_of(world, run, "vers_swarm_task")[2])
+    assert "client was not at work: it is failed: " in answer(calls_of(world, run, "vers_swarm_stop")[1])
+    assert len(world.model.texts_with("@@turned")) > 0
+    assert len(set(world.model.texts_with("@@heard"))) == 1
 
 
 def test_cancelled(world: World, build: Build) -> None:
@@ -411,31 +431,6 @@ def test_the_deadline_and_a_failing_model(world: World, build: Build) -> None:
     poor = build(run, warm_workers=0, model="claude-without-a-price").build("@@architect-busy")
     assert poor.architect_state is AgentState.FAILED
     assert "claude-without-a-price" in poor.reason
-
-
-@pytest.fixture(scope="module")
-def old_golden(world: World, golden: CommitId) -> Iterator[CommitId]:
-    """The golden image with the guide's own package of pi in place of the present one."""
-    (vm,) = world.provider.branch(golden)
-    try:
-        shell = world.connect(vm)
-        world.lines.open_on(shell)
-        shell.run(
-            ". /etc/profile.d/swarm.sh; rm /usr/local/bin/pi; "
-            f"npm install --global --prefix /usr/local --loglevel=error {OLD_PI}",
-            timeout_s=240,
-        )
-        daemon = Daemon(shell, "old")
-        daemon.start(model="claude-sonnet-4-5", thinking="off")
-        daemon.wait_ready()
-        daemon.stop()
-        daemon.clean()
-        shell.close()
-        commit = world.provider.commit(vm, "swarm-tests-old-pi")
-    finally:
-        world.provider.delete(vm)
-    yield commit
-    world.provider.delete_commit(commit)
 
 
 def test_the_guides_own_pi(world: World, old_golden: CommitId) -> None:

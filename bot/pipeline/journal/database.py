@@ -119,6 +119,19 @@ vms = Table(
 )
 Index("vms_by_run", vms.c.run)
 
+commits = Table(
+    "commits",
+    metadata,
+    Column(
+        "name", String(96), primary_key=True
+    ),  # given to the provider, so that a lost answer is found by it
+    Column("run", String(32), nullable=False),
+    Column("commit_id", String(64)),
+    Column("state", String(16), nullable=False),  # intended | live | gone
+    Column("created_at", Float, nullable=False),
+)
+Index("commits_by_run", commits.c.run)
+
 agents = Table(
     "agents",
     metadata,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
-from bot.pipeline.journal.database import Clock, agents, golden_images, reading, tool_calls, vms
+from bot.pipeline.journal.database import Clock, agents, commits, golden_images, reading, tool_calls, vms
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,38 @@ class Fleet:
             query = query.where(vms.c.state != "gone")
         with self._reader.begin() as db:
             return [_vm(row) for row in db.execute(query)]
+
+    # Snapshots of a run ----------------------------------------------------------------------------
+
+    def intend_commit(self, run: RunId, name: str) -> CommitId | None:
+        """Write down that a snapshot is wanted; the snapshot, if it was made before."""
+        try:
+            with self._engine.begin() as db:
+                db.execute(
+                    insert(commits).values(name=name, run=run, state="intended", created_at=self._now())
+                )
+        except IntegrityError:
+            pass  # a call that is executed again wants the same snapshot
+        with self._engine.begin() as db:
+            made = db.execute(select(commits.c.commit_id).where(commits.c.name == name)).scalar_one()
+        return CommitId(made) if made else None
+
+    def bind_commit(self, name: str, commit: CommitId) -> None:
+        """The intended snapshot exists."""
+        with self._engine.begin() as db:
+            db.execute(update(commits).where(commits.c.name == name).values(commit_id=commit, state="live"))
+
+    def commit_gone(self, name: str) -> None:
+        """The snapshot was deleted, or never came to be."""
+        with self._engine.begin() as db:
+            db.execute(update(commits).where(commits.c.name == name).values(state="gone"))
+
+    def commits(self, run: RunId) -> dict[str, CommitId | None]:
+        """The snapshots that a run has or intends, by name, oldest first."""
+        query = select(commits).where(commits.c.run == run, commits.c.state != "gone")
+        with self._engine.begin() as db:
+            rows = db.execute(query.order_by(commits.c.created_at, commits.c.name)).all()
+        return {row.name: row.commit_id and CommitId(row.commit_id) for row in rows}
 
     # Agents ----------------------------------------------------------------------------------------
 
