@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from bot.core.errors import BotError, Permanent, Transient
-from bot.core.models import AppKind, Artifact, Evidence, OwnTests, VmId
+from bot.core.errors import Permanent
+from bot.core.models import AppKind, Artifact, Evidence, OwnTests
 from bot.core.plan import AppSetup
 from bot.patience import Look, watched
 from bot.vms.base import Dial, Provider, Shell
@@ -249,13 +249,3 @@ def tar_of(files: Sequence[Artifact]) -> bytes:
             entry.size, entry.mode = len(each.content), each.mode & 0o777
             archive.addfile(entry, io.BytesIO(each.content))
     return buffer.getvalue()
-
-
-def take_down(provider: Provider, vm: VmId) -> bool:
-    """Delete a preview's machine; False (and a log line) if the provider refused, so that the reaper tries again."""
-    try:
-        provider.delete(vm)
-    except (Transient, BotError) as error:
-        log.warning("preview machine %s: %s", vm, error)
-        return False
-    return True
