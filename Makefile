@@ -24,8 +24,9 @@ doctor: setup ## what this machine and the configuration lack, and the cure
 test: setup browser ## the whole test suite
 	@$(SUDO) $(BIN)/python -m pytest $(ARGS)
 
-check: setup lint types ## ruff, mypy --strict and the architecture test
+check: setup lint types ## ruff, mypy --strict, the architecture test; every test can be collected
 	@$(BIN)/python -m pytest -q tests/test_architecture.py
+	@$(BIN)/python -m pytest -q --collect-only >/dev/null || { $(BIN)/python -m pytest -q --collect-only | tail -n 40; exit 1; }
 
 lint: $(VENV)/.done
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import anthropic
 import httpx
 import pytest
 
-from bot.agents.tools import WorkerTask
+from bot.agents.tasking import WorkerTask
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AgentLabel, AppKind, BuildRequest, Repo, RunId, Tokens
 from bot.core.prompts import IssuePrompt, Remark

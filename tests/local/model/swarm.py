@@ -9,7 +9,7 @@ from typing import Any
 
 import anthropic
 
-from bot.agents.tools import WorkerTask
+from bot.agents.tasking import WorkerTask
 from bot.core.models import AgentLabel, CommitId
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios.scenario import WORKSPACE, Scenario

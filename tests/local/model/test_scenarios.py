@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.agents.tools import WorkerTask
+from bot.agents.tasking import WorkerTask
 from bot.core.models import AgentLabel
 from bot.local.model.scenarios import all_scenarios, recognise
 from bot.local.model.scenarios.scenario import Scenario
