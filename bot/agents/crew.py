@@ -58,10 +58,10 @@ class Crew:
         """Pi on a machine."""
         return Daemon(self._machines.shell(vm))
 
-    def start_pi(self, vm: VmId) -> None:
-        """Start pi as most workers have it, before anybody knows whose it will be; returns when it listens."""
+    def start_pi(self, vm: VmId, role: Role = Role.WORKER) -> None:
+        """Start pi as most agents of a role have it, before anybody knows whose it will be; returns when it listens."""
         self._seed(vm)
-        profile = self._limits.profile(Role.WORKER)
+        profile = self._limits.profile(role)
         daemon = self.daemon(vm)
         daemon.start(model=profile.model, thinking=profile.thinking, tools=profile.tools)
         daemon.wait_ready()

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime
 
 import stamina
@@ -50,6 +50,8 @@ class Machines:
         self._shells: dict[VmId, Shell] = {}
         self._gates: dict[VmId, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._leaving: dict[VmId, Future[None]] = {}
+        self._background = ThreadPoolExecutor(max_workers=8, thread_name_prefix="leave")
 
     def intend(self, purposes: Sequence[str], commit: CommitId | None = None) -> None:
         """Write down that these machines are wanted, from a snapshot of this run or from the golden image."""
@@ -143,13 +145,12 @@ class Machines:
 
     def of_agents(self) -> dict[str, VmId]:
         """The agents' machines that exist, by purpose."""
-        rows = self._fleet.machines(self._run)
-        return {row.purpose: row.vm for row in rows if row.vm and row.purpose.startswith(PURPOSE)}
+        return {purpose: vm for purpose, vm in self.all().items() if purpose.startswith(PURPOSE)}
 
     def all(self) -> dict[str, VmId]:
-        """All machines of this swarm that exist, by purpose; the clean machine is not among them."""
-        rows = self._fleet.machines(self._run)
-        return {row.purpose: row.vm for row in rows if row.vm and row.purpose.startswith((PURPOSE, SCRATCH))}
+        """All machines of this swarm that exist and stay, by purpose; the clean machine is not among them."""
+        rows = [row for row in self._fleet.machines(self._run) if row.purpose.startswith((PURPOSE, SCRATCH))]
+        return {row.purpose: row.vm for row in rows if row.vm and row.vm not in self._leaving}
 
     def of_scratch(self) -> dict[str, VmId]:
         """The machines without an agent, by purpose."""
@@ -186,7 +187,8 @@ class Machines:
             return True
 
     def close(self) -> None:
-        """Close all lines."""
+        """Close all lines, after the deletions that were begun."""
+        self._background.shutdown(wait=True)
         with self._lock:
             shells, self._shells = list(self._shells.values()), {}
         for shell in shells:
@@ -200,6 +202,15 @@ class Machines:
                 self._provider.delete(vm)
         self._fleet.gone(vm)
 
+    def leave(self, vm: VmId) -> None:
+        """Delete a machine in the background: a deletion takes Vers seconds, and nobody needs to wait for it.
+
+        It is none of the swarm's from now on. If it cannot be deleted, `delete_all` tries again.
+        """
+        with self._lock:
+            if vm not in self._leaving:
+                self._leaving[vm] = self._background.submit(self.delete, vm)
+
     def _close_line(self, vm: VmId) -> None:
         with self._lock:
             shell = self._shells.pop(vm, None)
@@ -212,6 +223,7 @@ class Machines:
         Raises:
             BotError: the first failure, after all were tried.
         """
+        wait(self._leaving.values())
         rows = [row for row in self._fleet.machines(self._run) if row.purpose.startswith((PURPOSE, SCRATCH))]
         bound = [row.vm for row in rows if row.vm]
         unclear = [row for row in rows if row.vm is None]

@@ -115,7 +115,7 @@ class Roster:
             watch, entry.over = entry.watch, True
             self._apply(label, entry, state, "", reason)
         if watch:
-            watch.stop()
+            watch.ask_to_stop()
 
     def changed(self, label: AgentLabel) -> None:
         """Take over what the agent's watch says."""

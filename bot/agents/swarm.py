@@ -11,7 +11,7 @@ from bot.agents.bench import Bench
 from bot.agents.calls import CallDesk
 from bot.agents.conventions import Conventions
 from bot.agents.crew import Crew
-from bot.agents.daemon import PiGone
+from bot.agents.daemon import START, PiGone
 from bot.agents.gather import Gather
 from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
@@ -25,7 +25,7 @@ from bot.agents.tasking import Tasking
 from bot.agents.tools import Tools, message_for
 from bot.agents.vmtools import VmTools
 from bot.core.errors import BotError, NotFound, Transient
-from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId
+from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.texts import Texts
 from bot.core.tree import NOTHING, Start
 from bot.pipeline.journal.fleet import Fleet
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 PROMPT = "prompt-1"
 """Id of the one prompt that the architect gets; delivered once however often a build is continued."""
 _FIRST = f"{PURPOSE}1"
-_LOOK_EVERY_S, _LOOK_FOR_READY_S = 1.0, 0.05
+_LOOK_EVERY_S = 1.0
 
 
 class Swarm:
@@ -75,7 +75,7 @@ class Swarm:
         self._start = NOTHING
         self._stopping = threading.Event()
         self._background = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
-        self._architect_line: Future[Shell] | None = None
+        self._ahead: Future[None] | None = None
         self._machines = Machines(
             run, golden=golden, deployment=limits.deployment, provider=provider, connect=connect,
             fleet=fleet, lines=lines, now=now,
@@ -120,16 +120,19 @@ class Swarm:
 
     # Steps of a build ------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Branch the architect's machine and open its line; branch the workers' machines in the background. Idempotent.
+    def prepare(self, start: Callable[[], Start] = lambda: NOTHING) -> None:
+        """Branch the architect's machine; start pi on it and on the workers' machines in the background. Idempotent.
+
+        Args:
+            start: fetches what lies in every agent's workspace before it begins; called in the background.
 
         Raises:
             BotError: there is no machine for the architect.
         """
-        if self._architect_line is not None:
+        if self._ahead is not None:
             return
         (vm,) = self._machines.take([_FIRST])
-        self._architect_line = self._background.submit(self._machines.shell, vm)
+        self._ahead = self._background.submit(self._start_ahead, vm, start)
         taken = {row.vm for row in self._fleet.agents(self._run) if row.vm}
         workers = [row for row in self._fleet.agents(self._run) if row.role is Role.WORKER]
         self._bench.adopt(taken | {vm}, _FIRST)
@@ -148,7 +151,7 @@ class Swarm:
             BotError: the architect could not be started.
         """
         self._start = start
-        self.prepare()
+        self.prepare(lambda: start)
         try:
             self._runs.check_cancelled(self._run)
             self._start_architect(prompt)
@@ -228,12 +231,21 @@ class Swarm:
 
     # The architect ---------------------------------------------------------------------------------
 
+    def _start_ahead(self, vm: VmId, start: Callable[[], Start]) -> None:
+        """The line, the files, pi: ready when the prompt is. The workers' pi comes after, or it would slow the architect's."""
+        self._machines.shell(vm)
+        row = self._roster.row(ARCHITECT)
+        if row is None or row.pi_start != START:  # else it is at work, and its files are its own
+            self._start = start()
+            self._crew.start_pi(vm, Role.ARCHITECT)
+        self._bench.warm()
+
     def _start_architect(self, prompt: str) -> None:
         (vm,) = self._machines.take([_FIRST])
         self._roster.add(ARCHITECT, Role.ARCHITECT)
         self._roster.placed(ARCHITECT, vm)
-        if self._architect_line is not None:
-            self._architect_line.result()
+        if self._ahead is not None:
+            self._ahead.result()
         watch = self._crew.enlist(ARCHITECT, vm)
         watch.expect(PROMPT)
         try:
@@ -245,7 +257,6 @@ class Swarm:
 
     def _serve(self) -> str:
         """Until the architect has ended; why it was stopped, if it was."""
-        warmed = False
         while True:
             self._runs.check_cancelled(self._run)
             if self._stopping.is_set():
@@ -254,15 +265,11 @@ class Swarm:
             self._replacing.look()
             if self._roster.view(ARCHITECT).state.ended:
                 return ""
-            watch = self._roster.watch(ARCHITECT)
-            if not warmed and watch is not None and watch.progress.ready:
-                self._bench.warm()  # not before: the workers' start would slow the architect's
-                warmed = True
             self._pass_on()
             if self._now() > self._limits.run_deadline + self._outside.paused_s():
                 self._abort_architect()
                 return "the build did not finish within its time limit"
-            self._roster.wait(_LOOK_EVERY_S if warmed else _LOOK_FOR_READY_S)
+            self._roster.wait(_LOOK_EVERY_S)
 
     def _pass_on(self) -> None:
         """What people say reaches the architect after its present tool call, which is why a wait ends early."""

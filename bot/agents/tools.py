@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bot.agents import collect, params, rpc
@@ -241,7 +240,7 @@ class Tools:
         labels = self._workers(params.read(params.Teardown, call.params).agentIds)
         alive = set(self._machines.of_agents().values())
 
-        def remove(label: AgentLabel) -> None:
+        for label in labels:
             view = self._roster.view(label)
             over = view.state.ended
             self._roster.end(
@@ -249,11 +248,8 @@ class Tools:
                 view.state if over else AgentState.FAILED,
                 view.reason if over else "removed by the architect",
             )
-            if view.vm in alive:
-                self._machines.delete(view.vm)
-
-        with ThreadPoolExecutor(max_workers=8, thread_name_prefix="teardown") as pool:
-            list(pool.map(remove, labels))
+            if view.vm is not None and view.vm in alive:
+                self._machines.leave(view.vm)
         return f"Removed: {', '.join(labels) or 'nobody, there are no workers'}."
 
     # Names -----------------------------------------------------------------------------------------

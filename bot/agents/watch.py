@@ -100,7 +100,7 @@ class Watch:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to follow: pi, its machine or the line to it is gone."""
-        return bool(self._ended)
+        return bool(self._ended) or self._progress.exit_status is not None
 
     def expect(self, command_id: str) -> None:
         """A prompt is about to be delivered: until pi has answered it, the agent counts as working."""

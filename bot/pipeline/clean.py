@@ -21,7 +21,7 @@ class CleanMachine:
         self._run = run
         self._golden = golden
         self._keep_until = keep_until
-        self._ahead: Future[VmId] | None = None
+        self._ahead: Future[Shell] | None = None
 
     @classmethod
     def of(cls, rooms: Rooms, run: RunId, keep_until: float | None = None) -> Self:
@@ -29,25 +29,24 @@ class CleanMachine:
         return cls(rooms, run, CommitId(rooms.runs.get(run).result["golden"]), keep_until)
 
     def branch_ahead(self, executor: Executor) -> None:
-        """Start to branch while something else is going on."""
+        """Start to branch and to connect while something else is going on."""
         if self._ahead is None:
-            self._ahead = executor.submit(self._branch)
+            self._ahead = executor.submit(self._machine)
 
     def take(self) -> Shell:
         """The line to a machine on which nothing has run yet."""
         ahead, self._ahead = self._ahead, None
-        if ahead is None:
-            self.delete()
-            vm = self._branch()
-        else:
-            vm = ahead.result()
-        return self._rooms.connect(vm)
+        if ahead is not None:
+            return ahead.result()
+        self.delete()
+        return self._machine()
 
     def delete(self) -> None:
         """No machine of this purpose is left, nor one on its way."""
         ahead, self._ahead = self._ahead, None
-        if ahead is not None and not ahead.cancel():
-            ahead.exception()  # waits: what is being branched has to be written down before it can be deleted
+        if ahead is not None and not ahead.cancel() and ahead.exception() is None:
+            # That waited: what is being branched has to be written down before it can be deleted.
+            ahead.result().close()
         for row in self._rooms.fleet.machines(self._run):
             if row.purpose.startswith(PURPOSE):
                 if row.vm is None:
@@ -55,6 +54,9 @@ class CleanMachine:
                 else:
                     self._rooms.provider.delete(row.vm)
                     self._rooms.fleet.gone(row.vm)
+
+    def _machine(self) -> Shell:
+        return self._rooms.connect(self._branch())
 
     def _branch(self) -> VmId:
         rooms = self._rooms

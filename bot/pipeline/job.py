@@ -113,7 +113,7 @@ class Job:
         golden = self._rooms.golden.ensure(lambda text: self._rooms.runs.record(self._run, "note", text=text))
         deadline = self._rooms.now() + self._rooms.limits.run_minutes * 60
         self._rooms.runs.keep(self._run, golden=golden, deadline=deadline)
-        ahead = self._background.submit(self._the_swarm().prepare)
+        ahead = self._background.submit(self._the_swarm().prepare, self._the_workspace().start)
         try:
             self._read_issue()
         finally:
@@ -130,9 +130,6 @@ class Job:
         request = self._record.request
         if "brief" in self._facts:
             return
-        self._background.submit(
-            self._the_workspace().start
-        )  # whoever needs it asks again, and hears what went wrong
         remarks = self._remarks()
         self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
         result = self._rooms.read_issue(self._run, request, remarks)
