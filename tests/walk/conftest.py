@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -89,7 +90,7 @@ class Walk:
         self.label(number)
         return number, self.ended(self.run_of(number))
 
-    def comments(self, number: int) -> list[dict[str, object]]:
+    def comments(self, number: int) -> list[dict[str, Any]]:
         """An issue's comments."""
         return list(self.github.call("GET", f"/repos/{self.repository}/issues/{number}/comments"))
 

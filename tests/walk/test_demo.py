@@ -21,8 +21,11 @@ def _vers_run(demo: int) -> str:
     """The name of the local Vers that a demo started, as it stands in paths and cgroups."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            except OSError:
+                continue  # ended meanwhile
             if int(parent) == demo and arguments[-3:-1] == [b"local", b"vers"]:
                 return f"run-{entry.name}-"
     raise AssertionError("the demo runs no local Vers")
