@@ -81,6 +81,16 @@ def migrate(database_url: str) -> None:
     DBOS.migrate(dbos_url(database_url))
 
 
+def _client(database_url: str) -> DBOSClient:
+    return DBOSClient(
+        system_database_url=dbos_url(database_url),
+        application_name=APPLICATION,
+        serializer=_Json(),
+        retry_connection_errors=False,
+        lazy=True,
+    )
+
+
 class Jobs:
     """Puts work on the queues, from any process that has the database. Never retries: the caller answers 503."""
 
@@ -92,13 +102,7 @@ class Jobs:
     def _connected(self) -> DBOSClient:
         with self._lock:  # made on first use: a client from before gunicorn's fork breaks on Postgres
             if self._client is None:
-                self._client = DBOSClient(
-                    system_database_url=dbos_url(self._url),
-                    application_name=APPLICATION,
-                    serializer=_Json(),
-                    retry_connection_errors=False,
-                    lazy=True,
-                )
+                self._client = _client(self._url)
             return self._client
 
     def event(self, db: Connection, delivery: str, partition: str) -> None:
@@ -219,6 +223,7 @@ class Engine:
         self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow, show_again: Workflow
     ) -> None:
         """Register the workflows, take up what a former process left, and start to poll the queues."""
+        self._register_queues()
         DBOS(
             config={
                 "name": APPLICATION,
@@ -236,24 +241,24 @@ class Engine:
         DBOS.workflow(name=END_PREVIEW)(_named("end_preview", end_preview))
         DBOS.workflow(name=SHOW_AGAIN)(_named("show_again", show_again))
         DBOS.launch()
-        # Polled four times a second: a label waits an eighth of a second on average, for a tenth of a core at the most.
-        DBOS.register_queue(
-            EVENTS,
-            partition_concurrency=1,
-            worker_concurrency=8,
-            polling_interval_sec=0.25,
-            on_conflict="always_update",
-        )
-        DBOS.register_queue(
-            BUILDS,
-            partition_concurrency=1,
-            worker_concurrency=self._concurrent_builds,
-            polling_interval_sec=0.25,
-            on_conflict="always_update",
-        )
-        DBOS.register_queue(
-            HOUSEKEEPING, worker_concurrency=2, polling_interval_sec=2.0, on_conflict="always_update"
-        )
+
+    def _register_queues(self) -> None:
+        """Before the launch, which polls the queues that it knows at once and looks for others only once a second."""
+        client = _client(self._url)
+        try:
+            # Polled four times a second: a label waits an eighth of a second on average, for a tenth of a core at the most.
+            client.register_queue(
+                EVENTS, partition_concurrency=1, worker_concurrency=8, polling_interval_sec=0.25
+            )
+            client.register_queue(
+                BUILDS,
+                partition_concurrency=1,
+                worker_concurrency=self._concurrent_builds,
+                polling_interval_sec=0.25,
+            )
+            client.register_queue(HOUSEKEEPING, worker_concurrency=2, polling_interval_sec=2.0)
+        finally:
+            client.destroy()
 
     def stop(self) -> None:
         """Stop polling. Steps that run are abandoned; the next worker runs them again."""
