@@ -21,8 +21,8 @@ dev: setup ## all stand-ins, web and worker on this machine, until Ctrl-C
 doctor: setup ## what this machine and the configuration lack, and the cure
 	@$(SUDO) $(BIN)/swarm-bot doctor
 
-test: setup browser ## the whole test suite
-	@$(SUDO) $(BIN)/python -m pytest $(ARGS)
+test: setup browser ## the whole test suite, in two processes unless ARGS says otherwise
+	@$(SUDO) $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 check: setup lint types ## ruff, mypy --strict, the architecture test; every test can be collected
 	@$(BIN)/python -m pytest -q tests/test_architecture.py

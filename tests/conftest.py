@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from bot.local.vers.layout import locked
 from bot.local.vers.preflight import checks
 from bot.local.vers.server import Running, start
 from bot.settings import load_settings
@@ -21,6 +23,15 @@ def require_machines(cache: Path) -> None:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@contextmanager
+def one_builder() -> Iterator[None]:
+    """Held while a golden image may be built: the suite's processes share a host's images, and one build is enough."""
+    cache = load_settings().swarm_cache
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / "tests.lock"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from bot.vms.base import Connect
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
 from tests.agents.scripted import ScriptedModel
+from tests.conftest import one_builder
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 MODEL = "claude-sonnet-4-5"
@@ -144,7 +145,8 @@ def world(local_vers: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def golden(world: World) -> CommitId:
     """The golden image of the present recipe; built once per host."""
-    return world.images().ensure(print)
+    with one_builder():
+        return world.images().ensure(print)
 
 
 @pytest.fixture(scope="session")

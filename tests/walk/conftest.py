@@ -20,7 +20,7 @@ from bot.core.models import RunId, VmId
 from bot.pipeline.journal.runs import Run
 from bot.settings import load_settings
 from bot.vms.base import Shell, VmMetadata
-from tests.conftest import require_machines
+from tests.conftest import one_builder, require_machines
 from tests.waiting import wait_until
 
 RATE = 3000.0
@@ -174,7 +174,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     require_machines(settings.swarm_cache)
     state = tmp_path_factory.mktemp("world")
     with children(state / "logs") as processes:
-        world = start_world(settings, state, processes, rate=RATE, tell=lambda _text: None)
+        with one_builder():
+            world = start_world(settings, state, processes, rate=RATE, tell=lambda _text: None)
         yield Walk(world, wiring.stores(world.settings))
         violations = httpx.get(f"{world.github['web_url']}/_local/violations").json()
         assert violations == [], "requests or answers that GitHub's description does not know"
