@@ -21,6 +21,7 @@ class Serving:
         port: 0 for any that is free.
         threads: requests that may be under way at once; one that streams holds a thread.
         host: address to listen on.
+        wrap: what the listening socket becomes.
         options: waitress' own adjustments.
 
     Raises:
@@ -28,9 +29,17 @@ class Serving:
     """
 
     def __init__(
-        self, app: Wsgi, *, name: str, port: int = 0, threads: int, host: str = "127.0.0.1", **options: Any
+        self,
+        app: Wsgi,
+        *,
+        name: str,
+        port: int = 0,
+        threads: int,
+        host: str = "127.0.0.1",
+        wrap: Callable[[socket.socket], socket.socket] = lambda listener: listener,
+        **options: Any,
     ) -> None:
-        listener = socket.create_server((host, port), backlog=256)
+        listener = wrap(socket.create_server((host, port), backlog=256))
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self.url = f"http://{self.address[0]}:{self.address[1]}"
         self._sockets: dict[int, socket.socket] = {}

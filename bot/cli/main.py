@@ -256,11 +256,18 @@ def local_github(port: int, state: Path | None, webhook_url: str | None, *, _as_
 @click.option(
     "--json", "_as_json", is_flag=True, help="Nothing changes: the one line that it prints is JSON."
 )
-def local_vers(port: int, *, _as_json: bool) -> None:
+@click.option(
+    "--delay", "delays", multiple=True, metavar="KIND=SECONDS",
+    help="What a kind of call takes: create, branch, commit, delete, state, exec or files.",
+)  # fmt: skip
+@click.option("--round-trip-ms", default=0.0, help="What every connection takes there and back.")
+def local_vers(port: int, delays: tuple[str, ...], round_trip_ms: float, *, _as_json: bool) -> None:
     """Vers' REST API and TLS front over isolated machines; commands with --local find it."""
+    from bot.local.vers.conditions import Conditions, parse_delays
     from bot.local.vers.server import serve
 
-    serve(port, load_settings().swarm_cache)
+    conditions = Conditions(parse_delays(delays), round_trip_ms)
+    serve(port, load_settings().swarm_cache, conditions=conditions)
 
 
 def _plain(value: Any) -> Any:

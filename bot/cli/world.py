@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,13 @@ def child_environment(settings: Settings) -> dict[str, str]:
 
 
 def start_world(
-    settings: Settings, state: Path, processes: Children, *, rate: float, tell: Callable[[str], None]
+    settings: Settings,
+    state: Path,
+    processes: Children,
+    *,
+    rate: float,
+    tell: Callable[[str], None],
+    vers_options: Sequence[str] = (),
 ) -> World:
     """Start everything, in the order in which one needs the other.
 
@@ -62,6 +68,7 @@ def start_world(
         processes: where the programs belong; the caller ends them.
         rate: tokens per second of the scripted model.
         tell: gets a sentence per step.
+        vers_options: for `swarm-bot local vers`, as `--delay branch=10.2`.
 
     Raises:
         Permanent: a program did not get ready.
@@ -70,7 +77,9 @@ def start_world(
     web_port = free_port()
     web_url = f"http://127.0.0.1:{web_port}"
     tell("starting the local Vers (the first time, its base tree is built: about a minute)")
-    vers = processes.start("vers", swarm_bot("local", "vers"), environment, limit_s=GOLDEN_LIMIT_S).ready
+    vers = processes.start(
+        "vers", swarm_bot("local", "vers", *vers_options), environment, limit_s=GOLDEN_LIMIT_S
+    ).ready
     tell("starting the local GitHub")
     github = processes.start(
         "github",

@@ -24,6 +24,7 @@ def create_app(parts: World) -> Flask:
     app = Flask("bot.local.vers")
     app.extensions["vers"] = parts
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+    app.before_request(_note_time)
     app.before_request(_authenticate)
     app.before_request(_fault_before)
     app.after_request(_fault_after)
@@ -44,6 +45,10 @@ def create_app(parts: World) -> Flask:
 def _health() -> Response:
     counters = {f"{kind}_connections": number for kind, number in world().open_connections().items()}
     return answer({"status": "ok", **counters})
+
+
+def _note_time() -> None:
+    g.began_at = time.monotonic()
 
 
 def _authenticate() -> Response | None:
@@ -71,6 +76,7 @@ def _of_fault(fault: Fault) -> Response:
 def _fault_before() -> Response | None:
     if request.path.startswith("/_local"):
         return None
+    world().conditions.before(_route())
     delay = world().faults.take(_route(), FaultKind.DELAY)
     if delay:
         time.sleep(delay.seconds)
@@ -81,6 +87,7 @@ def _fault_before() -> Response | None:
 def _fault_after(response: Response) -> Response:
     if request.path.startswith("/_local") or response.status_code >= 400:
         return response
+    world().conditions.after(_route(), g.began_at)
     fault = world().faults.take(_route(), FaultKind.AFTER, FaultKind.CUT)
     if fault is None:
         return response

@@ -1,8 +1,9 @@
-"""Routes that only the stand-in has, all below /_local: faults, counters, further keys, loopback addresses."""
+"""Routes that only the stand-in has, all below /_local: faults, delays, counters, further keys, loopback addresses."""
 
 from flask import Blueprint, Response
 from pydantic import Field
 
+from bot.core.errors import UserError
 from bot.local.vers.faults import Fault, FaultKind
 from bot.local.vers.store import add_key, add_organisation
 from bot.local.vers.wire import Body, answer, body, empty, failure
@@ -18,6 +19,11 @@ class NewFault(Body):
     status: int = Field(default=503, ge=400, le=599)
     seconds: float = Field(default=0.0, ge=0)
     body: str | None = None
+
+
+class NewConditions(Body):
+    delays: dict[str, float] | None = None
+    round_trip_ms: float | None = None
 
 
 class Publish(Body):
@@ -47,6 +53,17 @@ def add_fault() -> Response:
 def clear_faults() -> Response:
     world().faults.clear()
     return empty(204)
+
+
+@routes.put("/conditions")
+def set_conditions() -> Response:
+    """How slow the server is from now on; see `conditions`. What the body leaves out stays as it is."""
+    wanted, conditions = body(NewConditions), world().conditions
+    try:
+        conditions.change(wanted.delays, wanted.round_trip_ms)
+    except UserError as error:
+        return failure(400, str(error))
+    return answer({"delays": dict(conditions.delays), "round_trip_ms": conditions.round_trip_ms})
 
 
 @routes.get("/state")

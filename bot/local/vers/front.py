@@ -15,6 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from bot.core.errors import NotFound
+from bot.local.vers.conditions import Conditions
+from bot.local.vers.distance import FarListener
 from bot.local.vers.faults import FaultKind, FaultTable
 from bot.local.vers.line import LabError
 from bot.local.vers.machine import Machine
@@ -49,10 +51,11 @@ def _remember_name(engine: ssl.SSLObject, name: str | None, _context: ssl.SSLCon
 class Listener:
     """Accepts on a loopback port until stopped; each connection is served by a thread of its own."""
 
-    def __init__(self, serve: Callable[[socket.socket], None], port: int = 0) -> None:
+    def __init__(self, serve: Callable[[socket.socket], None], conditions: Conditions, port: int = 0) -> None:
         self._serve = serve
         self._stopped = threading.Event()
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
+        listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        self._socket = FarListener.of(listener, conditions.one_way_s)
         self.port: int = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, name=f"accept-{self.port}", daemon=True).start()
 
@@ -86,12 +89,19 @@ class Front:
     """What serves one connection at the TLS front."""
 
     def __init__(
-        self, context: ssl.SSLContext, domain: str, find: Find, dial: Dial, faults: FaultTable
+        self,
+        context: ssl.SSLContext,
+        domain: str,
+        find: Find,
+        dial: Dial,
+        faults: FaultTable,
+        conditions: Conditions,
     ) -> None:
         context.sslobject_class = _NamedEngine
         context.sni_callback = _remember_name
         self._context, self._domain = context, domain
         self._find, self._dial, self._faults = find, dial, faults
+        self._conditions = conditions
         self._counting = threading.Lock()
         self._open: Counter[str] = Counter(ssh=0, http=0, websocket=0)
 
@@ -121,8 +131,10 @@ class Front:
         machine = self._find(identity)
         first = _read_first(client)
         is_http = _HTTP.match(first) is not None
-        if self._faults.take(f"{'HTTP' if is_http else 'SSH'} {identity}", FaultKind.REFUSE):
+        route = f"{'HTTP' if is_http else 'SSH'} {identity}"
+        if self._faults.take(route, FaultKind.REFUSE):
             return
+        self._conditions.before(route)
         try:
             guest = Plain(self._dial(machine, _http_port(first) if is_http else 22, connection))
         except LabError:

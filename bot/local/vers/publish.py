@@ -3,6 +3,7 @@
 import socket
 import threading
 
+from bot.local.vers.conditions import Conditions
 from bot.local.vers.front import Dial, Listener
 from bot.local.vers.machine import Machine
 from bot.local.vers.relay import Plain, pump
@@ -11,8 +12,8 @@ from bot.local.vers.relay import Plain, pump
 class Publications:
     """One loopback port per machine and guest port, closed when the machine goes."""
 
-    def __init__(self, dial: Dial) -> None:
-        self._dial = dial
+    def __init__(self, dial: Dial, conditions: Conditions) -> None:
+        self._dial, self._conditions = dial, conditions
         self._lock = threading.Lock()
         self._listeners: dict[tuple[str, int], Listener] = {}
 
@@ -25,7 +26,7 @@ class Publications:
         with self._lock:
             listener = self._listeners.get((machine.id, port))
             if listener is None:
-                listener = self._listeners[machine.id, port] = Listener(serve)
+                listener = self._listeners[machine.id, port] = Listener(serve, self._conditions)
         return f"http://127.0.0.1:{listener.port}"
 
     def withdraw(self, machine: Machine) -> None:

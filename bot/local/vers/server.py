@@ -18,6 +18,8 @@ from typing import NoReturn, Self
 
 from bot.local.vers import base_tree, tls
 from bot.local.vers.api import create_app
+from bot.local.vers.conditions import Conditions
+from bot.local.vers.distance import FarListener
 from bot.local.vers.faults import FaultTable
 from bot.local.vers.front import Front, Listener
 from bot.local.vers.inside import Inside
@@ -111,6 +113,7 @@ def start(
     progress: base_tree.Progress = to_stderr,
     fresh_host_keys: bool = False,
     flatten_above: int = 100,
+    conditions: Conditions | None = None,
 ) -> Running:
     """Start a server on loopback.
 
@@ -120,11 +123,13 @@ def start(
         progress: gets lines for a person while the base tree is built.
         fresh_host_keys: give every clone SSH host keys of its own. Real clones share those of their image.
         flatten_above: number of layers of a commit's chain above which it is copied into one.
+        conditions: how slow it is; as fast as it can be without any.
 
     Raises:
         Permanent: this machine cannot run machines; the message says why and what to do.
         OSError: the port is taken.
     """
+    conditions = conditions or Conditions()
     layout = Layout.in_cache(cache)
     store = Store(layout)
     base = base_tree.ensure(layout, progress)
@@ -138,12 +143,12 @@ def start(
             layout, store, line, base, faults, fresh_host_keys=fresh_host_keys, flatten_above=flatten_above
         )
         undo.callback(machines.stop)
-        publications = Publications(machines.dial)
+        publications = Publications(machines.dial, conditions)
         undo.callback(publications.stop)
         authority = tls.ensure_authority(layout.tls)
         context = tls.server_context(authority, VM_DOMAIN, folder)
-        doorman = Front(context, VM_DOMAIN, machines.anyones, machines.dial, faults)
-        front = Listener(doorman.serve)
+        doorman = Front(context, VM_DOMAIN, machines.anyones, machines.dial, faults, conditions)
+        front = Listener(doorman.serve, conditions)
         undo.callback(front.stop)
         draw = random.Random()  # noqa: S311  # a number to show, no secret
         world = World(
@@ -153,10 +158,18 @@ def start(
             Inside(line),
             publications,
             faults,
+            conditions,
             new_port=lambda: draw.randint(20000, 60000),
             open_connections=doorman.open_connections,
         )
-        rest = Serving(create_app(world), name="vers-rest", port=port, threads=_THREADS, ident="vers")
+        rest = Serving(
+            create_app(world),
+            name="vers-rest",
+            port=port,
+            threads=_THREADS,
+            wrap=lambda listener: FarListener.of(listener, conditions.one_way_s),
+            ident="vers",
+        )
         undo.callback(rest.stop)
         address = Address(
             base_url=rest.url,
@@ -175,7 +188,7 @@ def running_addresses(cache: Path) -> list[Path]:
     return sorted((file for file in files if file.exists()), key=lambda f: f.stat().st_mtime, reverse=True)
 
 
-def serve(port: int, cache: Path) -> NoReturn:
+def serve(port: int, cache: Path, *, conditions: Conditions | None = None) -> NoReturn:
     """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly.
 
     The same line lies in the server's folder while it runs, for commands that look for a local Vers.
@@ -188,7 +201,7 @@ def serve(port: int, cache: Path) -> NoReturn:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    with start(cache, port=port) as running:
+    with start(cache, port=port, conditions=conditions) as running:
         said = json.dumps(asdict(running.address))
         Layout.in_cache(cache).private_file(running.run, ADDRESS_FILE, said)
         sys.stdout.write(said + "\n")

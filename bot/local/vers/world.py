@@ -6,6 +6,7 @@ from typing import cast
 
 from flask import current_app, g
 
+from bot.local.vers.conditions import Conditions
 from bot.local.vers.faults import FaultTable
 from bot.local.vers.inside import Inside
 from bot.local.vers.machines import Machines, Owner
@@ -24,6 +25,7 @@ class World:
     inside: Inside
     publications: Publications
     faults: FaultTable
+    conditions: Conditions
     open_connections: Callable[[], dict[str, int]]
     """Of the front, by kind."""
     new_port: Callable[[], int]
