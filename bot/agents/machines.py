@@ -21,7 +21,6 @@ PURPOSE = "agent-"
 """What an agent's machine is for, with a number behind it; the first is the architect's."""
 SCRATCH = "scratch-"
 """What a machine without an agent is for, made by an agent to try something on."""
-_UNLABELLED_LIMIT_S = 30.0
 
 
 class Machines:
@@ -248,10 +247,21 @@ class Machines:
             raise failures[0]
 
     def _strays(self, since: float) -> list[VmId]:
-        """Machines of our golden image that nobody labelled within the time that labelling takes."""
-        known = {row.vm for row in self._fleet.machines(live=False)}
+        """Machines of our golden image that no answer can still be on its way for, and no build can be waiting for.
+
+        What is not certain is left to the reaper.
+        """
+        listed = self._provider.vms()
+        rows = self._fleet.machines(
+            live=False
+        )  # after the list: what was listed and answered meanwhile has its row
+        known = {row.vm for row in rows}
+        awaited = any(
+            row.vm is None and row.state != "gone" and row.run != self._run and row.commit == self._golden
+            for row in rows
+        )
         strays = []
-        for info in self._provider.vms():
+        for info in listed:
             if info.id in known:
                 continue
             if info.labels:
@@ -259,9 +269,10 @@ class Machines:
                     strays.append(info.id)  # it was labelled as it was made, and its answer was lost
                 continue
             born = datetime.fromisoformat(info.created_at).timestamp() if info.created_at else since
-            settled = self._now() - born > _UNLABELLED_LIMIT_S
+            settled = self._now() - born > self._provider.answer_limit_s
             if (
                 settled
+                and not awaited
                 and born >= since - 1
                 and self._provider.metadata(info.id).parent_commit == self._golden
             ):

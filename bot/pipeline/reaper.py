@@ -60,11 +60,17 @@ class Reaper:
 
     def _orphans(self) -> int:
         """Machines that no row knows: ours by their labels, or unlabelled children of our golden images."""
-        known = {row.vm for row in self.fleet.machines()}
+        listed = self.provider.vms()
+        known = {
+            row.vm for row in self.fleet.machines()
+        }  # after the list: what was answered meanwhile has its row
         golden = set(self.fleet.golden_commits())
         gone = 0
-        for vm in self.provider.vms():
-            if vm.id not in known and self._age_s(vm) > ORPHAN_AGE_S and self._is_ours(vm, golden):
+        old_s = max(
+            ORPHAN_AGE_S, 2 * self.provider.answer_limit_s
+        )  # a build may be waiting for it until then
+        for vm in listed:
+            if vm.id not in known and self._age_s(vm) > old_s and self._is_ours(vm, golden):
                 log.warning("vm %s belongs to no build: deleted", vm.id)
                 gone += self._delete_vm(vm.id)
         return gone

@@ -63,7 +63,13 @@ class Provider(Protocol):
     Every call translates foreign errors: `NotFound`, `Conflict`, `Forbidden`, `Transient`, `Permanent`. Calls that
     create something are not repeated after an unclear answer (`Transient` with the effect unknown): the caller
     records an intent first and looks for the machine afterwards.
+
+    Attributes:
+        answer_limit_s: a call that makes something is answered, or given up, within this time after it was made.
     """
+
+    @property
+    def answer_limit_s(self) -> float: ...
 
     def create(self, *, memory_mib: int, disk_mib: int, vcpus: int, labels: Mapping[str, str]) -> VmId:
         """A fresh machine from the provider's default image, booted."""

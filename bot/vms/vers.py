@@ -84,6 +84,8 @@ class VersProvider:
     create, branch or commit is tried again only if it was never sent.
     """
 
+    answer_limit_s = _CREATE_TIMEOUT_S
+
     def __init__(
         self,
         *,
