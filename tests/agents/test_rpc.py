@@ -29,6 +29,25 @@ def test_lines_survive_any_cut(lines: list[bytes], data: st.DataObject) -> None:
     assert splitter.feed(b"!\n") == [b"tail!"]
 
 
+def test_a_break_at_each_of_65536_offsets() -> None:
+    """A stream that breaks anywhere and goes on from the bytes that were received tells the same lines, each once."""
+    said = ["plain", "é😀\u2028\u2029\u0085\r" * 300, "x" * 7000, "\\n" * 900, ""]
+    whole = bytearray()
+    while len(whole) < 1 << 16:
+        for text in said:
+            whole += stamped({"type": "message_end", "text": text}) + b"\n"
+    whole[1 << 16 :] = b""  # the last line has no end, and may be torn inside a character
+    data = bytes(whole)
+    expected = data.split(b"\n")[:-1]
+    assert len(expected) > 20
+    for offset in range(1 << 16):
+        splitter = rpc.LineSplitter()
+        got = splitter.feed(data[:offset])
+        got += splitter.feed(data[offset:])
+        assert got == expected, f"broken at {offset}"
+        assert splitter.consumed_bytes == data.rindex(b"\n") + 1
+
+
 def test_lines_byte_by_byte() -> None:
     """The worst cut, with characters inside that are line ends elsewhere."""
     text = '{"a":"x\u2028y\u2029z\u0085\r"}\n{"b":"é😀"}\n'.encode()

@@ -2,12 +2,14 @@
 
 import io
 import os
+import random
 import socket
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from bot.core.errors import BotError, NotFound, Permanent, Transient, Unauthenti
 from bot.core.models import VmId
 from bot.vms.base import Dial
 from bot.vms.shell import _GRACE_S
-from bot.vms.ssh import FOREIGN, LineLost, SshConnector, SshShell
+from bot.vms.ssh import _KEEPALIVE_S, _SILENCE_S, FOREIGN, LineLost, SshConnector, SshShell
+from bot.vms.tls import _FLUSH_S, _TCP_USER_TIMEOUT_MS
 from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd
 from tests.waiting import wait_until
 
@@ -360,6 +363,31 @@ def test_following_resumes_byte_exact_after_a_lost_line(
     assert cuts >= 1
 
 
+def test_following_from_200_random_offsets(world: World, shell: SshShell, tmp_path: Path) -> None:
+    """Each time all that was under way is lost, and each tenth time the connection, too: the bytes are those of the file."""
+    sshd, _ = world
+    draw = random.Random(3)  # noqa: S311  # the same offsets each time
+    text = "".join(f"{n} ä\u2028😀\r\n" for n in range(20_000))
+    data = f'{text}"{"y" * (2 << 20)}"\n{text}no end'.encode()
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(data)
+    received = bytearray()
+    connections = len(sshd.transports)
+    for number, offset in enumerate(sorted(draw.sample(range(len(data)), 200))):
+        stream = shell.follow(str(path), len(received))
+        while len(received) < offset:
+            received += next(stream)[: offset - len(received)]
+        stream.close()  # type: ignore[attr-defined]  # it is a generator
+        if number % 10 == 0:
+            sshd.cut()
+    for chunk in shell.follow(str(path), len(received)):
+        received += chunk
+        if len(received) >= len(data):
+            break
+    assert sha256(received).hexdigest() == sha256(data).hexdigest()
+    assert len(sshd.transports) >= connections + 20
+
+
 def test_following_shows_that_it_lives_and_ends_its_process(
     world: World, shell: SshShell, tmp_path: Path
 ) -> None:
@@ -472,6 +500,13 @@ def test_forwarded_ports_are_set_again_after_a_lost_line(world: World, shell: Ss
 
     for port in ports:
         wait_until(lambda port=port: greeted(port), 15, "the port serves again")
+
+
+def test_the_numbers_add_up_to_a_dead_peer_within_30_seconds() -> None:
+    """It is asked twice before it is given up, the pump looks once a second, and the kernel gives up what it sent."""
+    assert 2 * _KEEPALIVE_S < _SILENCE_S
+    assert _SILENCE_S + 1.0 + _FLUSH_S < 30
+    assert _TCP_USER_TIMEOUT_MS / 1000 < 30
 
 
 def test_a_peer_that_falls_silent_is_dead_soon(world: World) -> None:
