@@ -9,6 +9,7 @@ from datetime import datetime
 import stamina
 
 from bot.agents.lines import Lines
+from bot.agents.snapshots import delete_snapshots
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet
@@ -122,19 +123,6 @@ class Machines:
         """The snapshots of this run."""
         return [commit for commit in self._fleet.commits(self._run).values() if commit]
 
-    def _delete_commits(self) -> list[BotError]:
-        failures: list[BotError] = []
-        kept = self._fleet.commits(self._run)
-        listed = {each.name: each.id for each in self._provider.commits()} if None in kept.values() else {}
-        for name, commit in kept.items():
-            try:
-                if there := commit or listed.get(name):
-                    self._provider.delete_commit(there)
-                self._fleet.commit_gone(name)
-            except BotError as error:
-                failures.append(error)
-        return failures
-
     def free_purposes(self, count: int) -> list[str]:
         """Names for machines that were never intended in this run."""
         known = [row.purpose for row in self._fleet.machines(self._run, live=False)]
@@ -242,7 +230,7 @@ class Machines:
                 delete(stray)
             for row in unclear:
                 self._fleet.abandon(row.intent)
-        failures += self._delete_commits()
+        failures += delete_snapshots(self._provider, self._fleet, self._run)
         if failures:
             raise failures[0]
 

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from bot.agents.snapshots import delete_snapshots
 from bot.cli import wiring
 from bot.cli.place import operators_deployment
 from bot.cli.serve import started_gateway
@@ -161,14 +162,20 @@ def _of_kind(rooms: Rooms, kind: AppKind | None) -> Rooms:
 
 
 def bury_the_dead(settings: Settings, alive: Callable[[int], bool]) -> int:
-    """Delete the machines of builds whose process was killed; how many went. What cannot be deleted now is tried next time."""
+    """Delete the machines and snapshots of builds whose process was killed; how many machines went. What cannot be deleted
+    now is tried next time.
+    """
     kept = wiring.stores(settings)
     vers = wiring.provider(settings)
+
+    def is_dead(run: RunId) -> bool:
+        facts = kept.runs.get(run).result
+        return facts.get("vers") == settings.vers_url and not alive(int(facts["pid"]))
+
     gone = 0
     for row in kept.fleet.machines():
         try:
-            facts = kept.runs.get(row.run).result
-            if row.vm is None or facts.get("vers") != settings.vers_url or alive(int(facts["pid"])):
+            if row.vm is None or not is_dead(row.run):
                 continue
             vers.delete(row.vm)
         except BotError as error:
@@ -176,5 +183,12 @@ def bury_the_dead(settings: Settings, alive: Callable[[int], bool]) -> int:
             continue
         kept.fleet.gone(row.vm)
         gone += 1
+    for run in kept.fleet.runs_with_commits():
+        try:
+            failures = delete_snapshots(vers, kept.fleet, run) if is_dead(run) else []
+        except BotError as error:
+            failures = [error]
+        for failure in failures:
+            log.warning("a snapshot of build %s: %s", run, failure)
     kept.database.dispose()
     return gone

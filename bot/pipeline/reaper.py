@@ -1,12 +1,15 @@
-"""Nothing outlives its reason: machines whose build has ended, intents that never became one, orphans of a lost answer."""
+"""Nothing outlives its reason: machines and snapshots whose build has ended, intents that never became one, orphans of a
+lost answer.
+"""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.agents.snapshots import delete_snapshots
 from bot.core.errors import BotError, NotFound
-from bot.core.models import CommitId, VmId
+from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet, VmRow
 from bot.pipeline.journal.runs import Runs
 from bot.vms.base import Provider, VmInfo
@@ -31,7 +34,21 @@ class Reaper:
     def sweep(self) -> int:
         """Delete what nobody needs; how many machines went. An error on one machine does not spare the others."""
         gone = sum(self._delete(row) for row in self.fleet.machines() if self._is_over(row))
-        return gone + self._orphans()
+        gone += self._orphans()
+        self._snapshots()  # last: one that a machine was made from may be refused while that stands
+        return gone
+
+    def _snapshots(self) -> None:
+        for run in self.fleet.runs_with_commits():
+            if self._has_ended(run):
+                for error in delete_snapshots(self.provider, self.fleet, run):
+                    log.warning("a snapshot of build %s was not deleted: %s", run, error)
+
+    def _has_ended(self, run: RunId) -> bool:
+        try:
+            return self.runs.get(run).state.ended
+        except NotFound:
+            return True
 
     def _is_over(self, row: VmRow) -> bool:
         if row.keep_until is not None:

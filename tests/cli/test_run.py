@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bot.agents.snapshots import delete_snapshots
 from bot.cli.errand import bury_the_dead
 from bot.cli.place import operators_deployment, place_of
 from bot.cli.wiring import stores
@@ -92,7 +93,7 @@ def test_interrupted_in_the_middle(environment: dict[str, str], settings: Settin
 
 
 def test_what_a_killed_process_left_goes_with_the_next(settings: Settings) -> None:
-    """Its machines are found by their rows; those of a living process, and of another Vers, are left alone."""
+    """Its machines and snapshots are found by their rows; those of a living process, and of another Vers, are left alone."""
     kept = stores(settings)
     migrate(kept.database)
     vers = place_of(settings).vers
@@ -107,11 +108,18 @@ def test_what_a_killed_process_left_goes_with_the_next(settings: Settings) -> No
             row = kept.fleet.intend(run, "agent-1", CommitId(""))
             made[name] = vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels={})
             kept.fleet.bind(row.intent, made[name])
+            kept.fleet.intend_commit(run, f"snapshot-{name}")
+            kept.fleet.bind_commit(f"snapshot-{name}", vers.commit(made[name], f"snapshot-{name}"))
         assert bury_the_dead(settings, lambda pid: pid == 2) == 1
         left = {vm.id for vm in vers.vms()}
         assert made["dead"] not in left
         assert {made["alive"], made["elsewhere"]} <= left
+        assert kept.fleet.commits(RunId("dead")) == {}
+        names = {commit.name for commit in vers.commits()}
+        assert {f"snapshot-{name}" for name in made} & names == {"snapshot-alive", "snapshot-elsewhere"}
     finally:
+        for run in kept.fleet.runs_with_commits():
+            delete_snapshots(vers, kept.fleet, run)
         for vm in made.values():
             vers.delete(vm)
 

@@ -124,6 +124,29 @@ def test_one_refusal_does_not_spare_the_rest(yard: Yard, fault: Callable[[str], 
     assert not yard.alive(first)
 
 
+def test_snapshots_go_with_their_build(yard: Yard) -> None:
+    """A teardown that never happened leaves them; one whose answer was lost is found by its name."""
+    source = yard.machine(OURS)
+    other = RunId("ba9876543210")
+    yard.runs.create(other, BuildRequest(Repo("o/r", 1, 1), 2, "title", "body", "someone", "another"))
+    made = {}
+    for run, name in ((RUN, "reaped-known"), (RUN, "reaped-lost"), (other, "reaped-other")):
+        yard.fleet.intend_commit(run, name)
+        made[name] = yard.provider.commit(source, name)
+    for name in ("reaped-known", "reaped-other"):
+        yard.fleet.bind_commit(name, made[name])
+    yard.sweep()
+    assert len(yard.fleet.commits(RUN)) == 2, "its build goes on"
+    yard.runs.end(RUN, RunState.FAILED, "the worker died")
+    yard.sweep()
+    assert yard.fleet.runs_with_commits() == [other]
+    left = {commit.id for commit in yard.provider.commits()}
+    assert left & set(made.values()) == {made["reaped-other"]}
+    yard.runs.end(other, RunState.FAILED, "")
+    yard.sweep()
+    assert not {commit.id for commit in yard.provider.commits()} & set(made.values())
+
+
 @pytest.fixture
 def fault(local_vers: Running) -> Callable[[str], None]:
     """Orders one refusal that is final."""

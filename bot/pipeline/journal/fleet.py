@@ -151,6 +151,12 @@ class Fleet:
             rows = db.execute(query.order_by(commits.c.created_at, commits.c.name)).all()
         return {row.name: row.commit_id and CommitId(row.commit_id) for row in rows}
 
+    def runs_with_commits(self) -> list[RunId]:
+        """The runs that have or intend snapshots."""
+        query = select(commits.c.run).where(commits.c.state != "gone").distinct()
+        with self._reader.begin() as db:
+            return [RunId(run) for run in db.execute(query).scalars()]
+
     # Agents ----------------------------------------------------------------------------------------
 
     def add_agent(self, run: RunId, agent: AgentLabel, role: Role) -> bool:
