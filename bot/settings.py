@@ -83,11 +83,23 @@ class Settings(BaseSettings):
     # Models
     anthropic_api_key: SecretStr = Field(SecretStr(""), description="Never leaves the worker.")
     anthropic_base_url: str = Field("https://api.anthropic.com", description="Where the Messages API is.")
-    agent_model: str = Field("claude-sonnet-5", description="Model of architect and workers.")
+    agent_model: str = Field("claude-sonnet-5", description="Model of the agents.")
     agent_thinking: str = Field(
         "low",
         pattern="^(off|minimal|low|medium|high)$",
         description="How long agents think: off, minimal, low, medium, high.",
+    )
+    architect_tools: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of the only tools that the architect gets, separated by commas; all if empty."
+    )
+    worker_model: str = Field("", description="Model of the workers; AGENT_MODEL if empty.")
+    worker_thinking: str = Field(
+        "",
+        pattern="^(|off|minimal|low|medium|high)$",
+        description="How long workers think; AGENT_THINKING if empty.",
+    )
+    worker_tools: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of the only tools that workers get, separated by commas; all if empty."
     )
     brief_model: str = Field("claude-sonnet-5", description="Model that reads the issue.")
     max_tokens: int = Field(32_000, ge=256, description="Ceiling of max_tokens of one call.")
@@ -115,7 +127,8 @@ class Settings(BaseSettings):
     )
     allowed_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Models that a command or a repository may choose, separated by commas; all that have a price if empty.",
+        description="Models that a command or a repository may choose, separated by commas; all that have a price if empty. "
+        "An architect may choose among those named here for its workers.",
     )
     concurrent_builds: int = Field(4, ge=1, description="Builds at once, over all repositories.")
     writer_role: str = Field(
@@ -137,7 +150,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, data: object) -> object:
-        for name in ("registry_hosts", "allowed_models"):
+        for name in ("registry_hosts", "allowed_models", "architect_tools", "worker_tools"):
             if isinstance(data, dict) and isinstance(listed := data.get(name), str):
                 data[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
         return data

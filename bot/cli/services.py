@@ -177,7 +177,7 @@ def _anthropic(settings: Settings) -> str:
     if answer.is_error:
         raise Transient(f"Anthropic answered {answer.status_code}")
     known = {str(each["id"]) for each in answer.json()["data"]}
-    wanted = {settings.agent_model, settings.brief_model}
+    wanted = {settings.agent_model, settings.worker_model or settings.agent_model, settings.brief_model}
     strange = sorted(each for each in wanted if not any(model.startswith(each) for model in known))
     return f"accepted; {len(known)} models" + (f", but not {', '.join(strange)}" if strange else "")
 

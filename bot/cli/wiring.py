@@ -12,12 +12,12 @@ from flask import Flask
 
 from bot.agents.golden import GoldenImages, GoldenSettings
 from bot.agents.lines import Lines
-from bot.agents.outcome import SwarmLimits
+from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.cli import identity
 from bot.core.errors import UserError
-from bot.core.models import CommitId, RunId, VmId
+from bot.core.models import CommitId, Role, RunId, VmId
 from bot.core.plan import Allowed, Plan
 from bot.core.policy import Permission
 from bot.core.texts import Texts, default_loader
@@ -210,6 +210,7 @@ def rooms(
     )
 
     def make_swarm(run: RunId, golden: CommitId, deadline: float, plan: Plan, outside: Outside) -> Swarm:
+        thinking = plan.thinking or settings.agent_thinking
         limits = SwarmLimits(
             deployment=label or settings.deployment,
             model=plan.model,
@@ -217,7 +218,14 @@ def rooms(
             warm_workers=plan.warm_workers,
             run_deadline=deadline,
             stall_s=settings.stall_seconds,
-            thinking=settings.agent_thinking,
+            thinking=thinking,
+            roles={
+                Role.ARCHITECT: Profile(plan.model, thinking, settings.architect_tools),
+                Role.WORKER: Profile(
+                    plan.worker_model or plan.model, plan.worker_thinking or thinking, settings.worker_tools
+                ),
+            },
+            allowed_models=settings.allowed_models,
         )
         return Swarm(
             run,
@@ -258,6 +266,9 @@ def rooms(
         deployment=label or settings.deployment,
         allowed=Allowed(
             model=settings.agent_model,
+            worker_model=settings.worker_model,
+            thinking=settings.agent_thinking,
+            worker_thinking=settings.worker_thinking,
             models=settings.allowed_models,
             max_workers=max(1, settings.max_agents - 1),
             warm_workers=settings.warm_workers,

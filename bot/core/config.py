@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, ValidationError
@@ -21,6 +21,8 @@ _OURS = frozenset({"PORT", "HOME", "PATH", "CI", "NODE_ENV"})
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE_KEY|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _TAKEN_PORTS = frozenset({22, 8898, 8899})
 
+_Model = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_Thinking = Literal["off", "minimal", "low", "medium", "high"]
 _Command = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 
 
@@ -33,9 +35,10 @@ class RepoConfig(BaseModel):
         None, description="Starts a build, beside the operator's label."
     )
     workers: Annotated[StrictInt, Field(ge=1, le=30)] | None = Field(None, description="Workers at most.")
-    model: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
-        None, description="Model of architect and workers."
-    )
+    model: _Model | None = Field(None, description="Model of architect and workers.")
+    worker_model: _Model | None = Field(None, description="Model of the workers, if it is another.")
+    thinking: _Thinking | None = Field(None, description="How long architect and workers think.")
+    worker_thinking: _Thinking | None = Field(None, description="How long workers think, if otherwise.")
     budget: Annotated[float, Field(gt=0, le=10_000, strict=True, allow_inf_nan=False)] | None = Field(
         None, description="Dollars that one build may spend on models."
     )
@@ -60,6 +63,11 @@ class RepoConfig(BaseModel):
         if value is not None and not plausible_label(value):
             raise ValueError(f'a label that starts builds has the word "{LABEL_WORD}" in its name')
         return value
+
+    @check("thinking", "worker_thinking", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # what YAML makes of a bare `off`
 
     @check("env", mode="before")
     @classmethod

@@ -33,6 +33,11 @@ class Allowed:
     budget_microusd: int
     approval: bool
     preview_s: float
+    worker_model: str = ""
+    """Of the workers, if it is another."""
+    thinking: str = "off"
+    worker_thinking: str = ""
+    """Of the workers, if it is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,10 @@ class Plan:
     approval: bool
     preview_s: float
     app: AppSetup = field(default_factory=AppSetup)
+    worker_model: str = ""
+    """"" in plans of before there was one: as `model`. So with the next two."""
+    thinking: str = ""
+    worker_thinking: str = ""
 
 
 def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
@@ -63,8 +72,16 @@ def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
     if budget > allowed.budget_microusd:
         limit = allowed.budget_microusd / 1e6
         raise UserError(f"budget: a build may spend ${limit:,.2f} here at most, and not ${budget / 1e6:,.2f}")
+    everybodys = options.model or config.model
+    thinking = config.thinking or allowed.thinking
     return Plan(
-        model=_model(allowed, options.model or config.model or allowed.model),
+        model=_model(allowed, everybodys or allowed.model),
+        worker_model=_model(
+            allowed,
+            options.model or config.worker_model or config.model or allowed.worker_model or allowed.model,
+        ),
+        thinking=thinking,
+        worker_thinking=config.worker_thinking or config.thinking or allowed.worker_thinking or thinking,
         max_workers=workers or allowed.max_workers,
         warm_workers=workers or allowed.warm_workers,
         budget_microusd=budget or allowed.budget_microusd,
@@ -77,10 +94,11 @@ def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
 
 
 def _model(allowed: Allowed, wanted: str) -> str:
-    if wanted == allowed.model:
+    own = {allowed.model, allowed.worker_model or allowed.model}
+    if wanted in own:
         return wanted
     if allowed.models and wanted not in allowed.models:
-        names = ", ".join(sorted({allowed.model, *allowed.models}))
+        names = ", ".join(sorted({*own, *allowed.models}))
         raise UserError(f"model: {wanted} is not allowed here; there are {names}")
     if price(wanted) is None:
         raise UserError(f"model: {wanted} has no known price, and a build has a budget")

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from bot.core.models import AgentState
+from bot.agents.outcome import Profile
+from bot.core.models import AgentState, Role
 from tests.agents.building import ARCHITECT, Build, Building, answer, calls_of, turns
 from tests.agents.conftest import MODEL, World
 from tests.agents.scripted import Block, call, say, user_texts
@@ -101,10 +102,18 @@ def test_conventions_are_true(world: World, build: Build) -> None:
 
 
 def test_a_worker_may_have_another_model(world: World, build: Build) -> None:
-    """A model that is allowed and priced is used, tools and thinking with it; another is refused with the reason."""
+    """A model that is allowed and priced is used, tools and thinking with it; another is refused with the reason. Who wishes
+    nothing is as the operator set for the role.
+    """
     world.model.scripts["architect-models"] = turns(
-        [call("vers_swarm_spawn", count=1, labels=["small"], model=OTHER, tools=["read", "bash"])],
-        [call("vers_swarm_task", agentId="small", task="@@small-work")],
+        [
+            call("vers_swarm_spawn", count=1, labels=["small"], model=OTHER, tools=["read", "bash"]),
+            call("vers_swarm_spawn", count=1, labels=["usual"]),
+        ],
+        [
+            call("vers_swarm_task", agentId="small", task="@@small-work"),
+            call("vers_swarm_task", agentId="usual", task="@@usual-work"),
+        ],
         [call("vers_swarm_wait")],
         [
             call("vers_swarm_spawn", count=1, model="gpt-5"),
@@ -113,13 +122,28 @@ def test_a_worker_may_have_another_model(world: World, build: Build) -> None:
         [say("done")],
     )
     world.model.scripts["small-work"] = turns([say("small")])
+    world.model.scripts["usual-work"] = turns([say("usual")])
     run = world.new_run()
-    swarm = build(run, warm_workers=1, allowed_models=(OTHER, "unpriced"))
+    swarm_tools = ("vers_swarm_spawn", "vers_swarm_task", "vers_swarm_wait")
+    roles = {
+        Role.ARCHITECT: Profile(MODEL, "off", swarm_tools),
+        Role.WORKER: Profile(MODEL, "low", ("read", "write")),
+    }
+    swarm = build(run, warm_workers=1, allowed_models=(OTHER, "unpriced"), roles=roles)
     outcome = swarm.build("@@architect-models")
-    assert {view.label: view.state for view in outcome.agents} == {"architect": "done", "small": "done"}
+    assert {view.label: view.state for view in outcome.agents} == {
+        "architect": "done", "small": "done", "usual": "done",
+    }  # fmt: skip
+    for name, tools, thinks in (
+        ("architect-models", swarm_tools, False),
+        ("usual-work", ("read", "write"), True),
+    ):
+        bodies = [body for body in world.model.asked if f"@@{name}" in json.dumps(body["messages"][0])]
+        assert {tool["name"] for body in bodies for tool in body["tools"]} == set(tools)
+        assert {body.get("thinking", {}).get("type") not in (None, "disabled") for body in bodies} == {thinks}
     asked = [body for body in world.model.asked if "@@small-work" in json.dumps(body)]
     own = [body for body in asked if body["model"] == OTHER]
     assert {tool["name"] for body in own for tool in body["tools"]} == {"read", "bash"}
-    refusals = [answer(row) for row in calls_of(world, run, "vers_swarm_spawn")[1:]]
+    refusals = [answer(row) for row in calls_of(world, run, "vers_swarm_spawn")[2:]]
     assert any(f"This swarm uses {MODEL}, {OTHER}, unpriced only" in text for text in refusals)
     assert any("unpriced has no price" in text for text in refusals)

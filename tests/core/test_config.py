@@ -1,5 +1,7 @@
 """`.github/swarm.yml`: what it may say, and how its mistakes are put."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,9 @@ WHOLE = """\
 label: "swarm: build"
 workers: 4
 model: claude-opus-4-5
+worker_model: claude-haiku-4-5
+thinking: medium
+worker_thinking: low
 budget: 2.5
 approval: true
 install: npm ci
@@ -125,6 +130,31 @@ def test_the_command_goes_before_the_repository() -> None:
     assert (plan.budget_microusd, plan.approval, plan.preview_s) == (2_500_000, True, 259_200)
     assert plan.app.env == {"GREETING": "hello", "SIZE": "3"}
     assert plan_of(ALLOWED, config, Options()).model == "claude-opus-4-5"
+
+
+def test_each_role_has_its_model_and_its_thinking() -> None:
+    """The repository's for a role, then for all, then the operator's for the role; a command's model is everybody's."""
+    allowed = replace(ALLOWED, worker_model="claude-haiku-4-5", thinking="low", worker_thinking="off")
+
+    def of(text: str, options: Options | None = None) -> tuple[str, str, str, str]:
+        plan = plan_of(allowed, read(text), options or Options())
+        return plan.model, plan.worker_model, plan.thinking, plan.worker_thinking
+
+    assert of("") == ("claude-sonnet-4-5", "claude-haiku-4-5", "low", "off")
+    assert of("model: claude-opus-4-5\nthinking: high") == (
+        "claude-opus-4-5",
+        "claude-opus-4-5",
+        "high",
+        "high",
+    )
+    assert of("thinking: off")[2:] == ("off", "off")
+    assert of("worker_model: claude-opus-4-5\nworker_thinking: minimal") == (
+        "claude-sonnet-4-5", "claude-opus-4-5", "low", "minimal",
+    )  # fmt: skip
+    wish = Options(model="claude-opus-4-5")
+    assert of("worker_model: claude-haiku-4-5", wish)[:2] == ("claude-opus-4-5", "claude-opus-4-5")
+    with pytest.raises(UserError, match="no known price"):
+        of("worker_model: gpt-x")
 
 
 @pytest.mark.parametrize(
