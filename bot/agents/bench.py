@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from bot.agents.machines import Machines
+from bot.core.errors import Transient
 from bot.core.models import CommitId, VmId
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,9 @@ class Bench:
             seat.ready = self._pool.submit(self._ready, seat)
 
     def _ready(self, seat: Seat) -> VmId:
-        vm = seat.vm.result(timeout=_BRANCH_LIMIT_S)
+        try:
+            vm = seat.vm.result(timeout=_BRANCH_LIMIT_S)
+        except TimeoutError as error:
+            raise Transient(f"its machine did not come within {_BRANCH_LIMIT_S:.0f} s") from error
         self._start(vm)
         return vm

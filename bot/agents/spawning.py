@@ -1,6 +1,7 @@
 """Spawning workers: what is decided before (names, limits), and how a waiting machine becomes an agent."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from bot.core.errors import BotError, Permanent, UserError
 from bot.core.models import AgentLabel, AgentState, CommitId, Role, RunId, VmId
 from bot.core.usage import price
 from bot.pipeline.journal.fleet import Fleet, ToolCall
+
+log = logging.getLogger(__name__)
 
 SPAWN, POOL = "vers_swarm_spawn", "vers_swarm_pool"
 _MANY_WORKERS = 5
@@ -140,17 +143,22 @@ class Spawning:
         commit = CommitId(given) if given and given != self._golden else None
         seats = dict(zip(homeless, self._bench.claim(len(homeless), commit), strict=False))
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="spawn") as pool:
-            list(pool.map(lambda label: self._settle_in(label, seats.get(label)), labels))
+            list(pool.map(lambda label: self._settle_in(label, seats.get(label), commit), labels))
         return self._report(labels)
 
-    def _settle_in(self, label: AgentLabel, seat: Seat | None) -> None:
+    def _settle_in(self, label: AgentLabel, seat: Seat | None, commit: CommitId | None) -> None:
+        """Make a worker of a machine. One that does not come up has failed, with the reason, and leaves no machine."""
         try:
-            vm = self._roster.view(label).vm or self._machine(label, seat)
+            vm = self._roster.view(label).vm or self._machine(label, seat, commit)
             self._enlist(label, vm, self.profile(label))
-        except BotError as error:
-            self._roster.end(label, AgentState.FAILED, str(error))
+        except Exception as error:  # one worker's trouble must not lose the answer about the others
+            if not isinstance(error, BotError):
+                log.exception("spawning %s", label, extra={"run": self._run})
+            self._roster.end(label, AgentState.FAILED, str(error) or type(error).__name__)
+            if placed := self._roster.view(label).vm:
+                self._remove(placed)
 
-    def _machine(self, label: AgentLabel, seat: Seat | None) -> VmId:
+    def _machine(self, label: AgentLabel, seat: Seat | None, commit: CommitId | None) -> VmId:
         """The seat's machine, or another one if it turns out to be no good."""
         try:
             vm = self._ready(seat)
@@ -158,7 +166,13 @@ class Spawning:
             if seat is None:
                 raise
             self._discard(seat)
-            vm = self._ready(next(iter(self._bench.claim(1)), None))
+            another = next(iter(self._bench.claim(1, commit)), None)
+            try:
+                vm = self._ready(another)
+            except BotError:
+                if another is not None:
+                    self._discard(another)
+                raise
         self._roster.placed(label, vm)
         return vm
 
@@ -170,7 +184,15 @@ class Spawning:
 
     def _discard(self, seat: Seat) -> None:
         if seat.vm.done() and seat.vm.exception() is None:
-            self._machines.delete(seat.vm.result())
+            self._remove(seat.vm.result())
+
+    def _remove(self, vm: VmId) -> None:
+        try:
+            self._machines.delete(vm)
+        except BotError as error:  # it is in the journal: the build's end deletes it
+            log.warning(
+                "machine %s of a worker that did not come up: %s", vm, error, extra={"run": self._run}
+            )
 
     def _report(self, labels: list[AgentLabel]) -> str:
         self._roster.until(
