@@ -104,7 +104,7 @@ class CallDesk:
             return  # pi's ids are UUIDs: nobody waits for this one
         call = rpc.host_call(dialog)
         if call is None:
-            self._submit(self._dismiss, watch.vm, dialog.id)
+            self.submit(self._dismiss, watch.vm, dialog.id)
             return
         given = {name: value for name, value in call.params.items() if not name.startswith("_")}
         key = (watch.vm, call.id, dialog.id)
@@ -120,7 +120,7 @@ class CallDesk:
             if row.state == "answered":
                 return
             heed = self._waiting[key] = Heed()
-        self._submit(self._serve, key, row, heed)
+        self.submit(self._serve, key, row, heed)
 
     def ended(self, watch: Watch, tool_call: str) -> None:
         """Pi's tool call is over, however it ended; with "" all of that machine are. What is still being done is withdrawn."""
@@ -131,7 +131,7 @@ class CallDesk:
                 if vm == watch.vm and tool_call in ("", call)
             ]
         for callback in [each for heed in over for each in heed.end()]:
-            self._submit(callback)
+            self.submit(callback)
 
     def order(self, order: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Execute what a person wants instead of an architect, once per `order`: {"ok", "text"}."""
@@ -152,7 +152,8 @@ class CallDesk:
         """Begin nothing more. What is under way ends by itself: nobody hears it."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, work: Callable[..., None], *args: Any) -> None:
+    def submit(self, work: Callable[..., None], *args: Any) -> None:
+        """Do this in the background, unless the build is ending."""
         try:
             self._pool.submit(self._guarded, work, *args)
         except RuntimeError:  # closed: the row, if there is one, is found again

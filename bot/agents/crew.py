@@ -63,7 +63,12 @@ class Crew:
         self._seed(vm)
         profile = self._limits.profile(role)
         daemon = self.daemon(vm)
-        daemon.start(model=profile.model, thinking=profile.thinking, tools=profile.tools)
+        daemon.start(
+            model=profile.model,
+            thinking=profile.thinking,
+            tools=profile.tools,
+            fresh=bool(self._start().files),
+        )
         daemon.wait_ready()
 
     def enlist(self, label: AgentLabel, vm: VmId, profile: Profile | None = None) -> Watch:
@@ -95,6 +100,7 @@ class Crew:
                 tools=wanted.tools,
                 bearer=bearer,
                 identity=self.identity(label, vm),
+                fresh=bool(self._start().files),
             )
             self._fleet.update_agent(self._run, label, pi_start=START)
         if (watch := self._roster.watch(label)) is None:
@@ -167,6 +173,10 @@ class Crew:
             createdAt=datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds"),
         )
 
+    def _resume(self, watch: Watch, command: str) -> None:
+        watch.expect(command)
+        self.desk.submit(self._tasking.resume, watch, command)
+
     def _watch(self, label: AgentLabel, vm: VmId, *, resumed: bool) -> Watch:
         watch = Watch(
             label, vm,
@@ -176,6 +186,7 @@ class Crew:
             now=self._now,
             on_dialog=self.desk.take,
             on_tools_ended=self.desk.ended,
+            on_restart=self._resume,
             on_change=self._roster.changed,
             resumed=resumed,
         )  # fmt: skip

@@ -83,15 +83,19 @@ class Daemon:
         tools: Sequence[str] = (),
         bearer: str | None = None,
         identity: Identity | None = None,
+        fresh: bool = False,
     ) -> bool:
         """Start pi, if this start was not made before; True if it was made now. Does not wait for pi to listen.
+
+        One that came along running in an image is taken, unless `fresh`: pi reads the workspace's instructions as it starts.
 
         `bearer` (what the agent pays with) and `identity` are written if given, also to a pi that runs: it reads its key for
         every call, so that it can be started before anybody knows who it will be. `tools` names those that it may use; all
         without any.
         """
         want: dict[str, Any] = {
-            "vm": self.vm, "model": model, "thinking": thinking, "tools": ",".join(tools)
+            "vm": self.vm, "model": model, "thinking": thinking, "tools": ",".join(tools),
+            "fresh": fresh,
         }  # fmt: skip
         if bearer is not None:
             want["bearer"] = bearer

@@ -11,6 +11,7 @@ from bot.agents.rpc import (
     Outcome,
     Queued,
     Response,
+    Restarted,
     RunEnded,
     RunStarted,
     Said,
@@ -56,6 +57,7 @@ class AgentProgress:
         ending: an `agent_end` of a version that does not say what follows; see `settle`.
         settled: nothing follows by itself since the last accepted prompt.
         finished: for each prompt that came to its end, the last words and, if it failed, why.
+        restarts: how often pi was killed and went on.
         steering: messages that pi hands over as soon as the open tool calls have ended.
         doing: one line for people, made of untrusted text.
         at_s: stamp of the last line.
@@ -68,6 +70,7 @@ class AgentProgress:
     ending: bool = False
     settled: bool = False
     finished: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    restarts: int = 0
     steering: int = 0
     outcome: Outcome | None = None
     doing: str = ""
@@ -140,6 +143,11 @@ def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: C
             return _fold_tool_end(progress, tool_id, ok=ok)
         case Queued(steering):
             return replace(progress, steering=steering)
+        case Restarted():
+            return replace(
+                progress, running=False, ending=False, open_tools={}, steering=0,
+                restarts=progress.restarts + 1, doing="started again after it was killed",
+            )  # fmt: skip
         case Exited(status):
             return replace(progress, running=False, exit_status=status, open_tools={})
         case _:

@@ -204,6 +204,13 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """pi's process was killed and another goes on with its conversation. Written by root's wrapper, never by pi."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Queued:
     """How many messages wait to turn the present run; those that wait for its end are not among them."""
 
@@ -226,6 +233,7 @@ Event = (
     | ToolEnded
     | Dialog
     | Exited
+    | Restarted
     | Queued
     | Sign
 )
@@ -275,9 +283,10 @@ def _simple_event(kind: Any, data: Mapping[str, Any]) -> Event:
     if kind == "queue_update":
         steering = data.get("steering")
         return Queued(len(steering) if isinstance(steering, list) else 0)
-    if kind == "swarm_exit":
+    if kind in ("swarm_exit", "swarm_restart"):
         status = data.get("status")
-        return Exited(status if isinstance(status, int) else -1)
+        known = status if isinstance(status, int) else -1
+        return Exited(known) if kind == "swarm_exit" else Restarted(known)
     return _BARE.get(kind, Sign()) if isinstance(kind, str) else Sign()
 
 

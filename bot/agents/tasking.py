@@ -7,6 +7,7 @@ from bot.agents.daemon import Daemon
 from bot.agents.lines import WORKSPACE
 from bot.agents.machines import Machines
 from bot.agents.roster import ARCHITECT, Roster
+from bot.agents.watch import Watch
 from bot.core.errors import BotError, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView
 from bot.core.texts import Texts
@@ -23,6 +24,11 @@ class WorkerTask:
     label: str
     task: str
     spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """View of `prompts/resumed.md.j2`: what a pi reads that was killed and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,19 @@ class Tasking:
         self._roster.tasked(label, self._roster.tasks(label) + 1)
         self._roster.changed(label)
         return Given(busy, bool(spec))
+
+    def resume(self, watch: Watch, command: str) -> None:
+        """Tell a pi that was killed to go on. It has its conversation, but nothing begins by itself.
+
+        Raises:
+            BotError: it could not be told.
+        """
+        text = self._texts.render("prompts/resumed.md.j2", Resumed())
+        try:
+            Daemon(self._machines.shell(watch.vm)).deliver(command, rpc.prompt(command, text))
+        except BotError:
+            watch.unexpect(command)
+            raise
 
     def calls(self, label: AgentLabel) -> list[ToolCall]:
         """The calls by which the architect gave this worker its tasks, oldest first."""

@@ -44,6 +44,7 @@ class Watch:
         now: Callable[[], float],
         on_dialog: Callable[["Watch", rpc.Dialog], None],
         on_tools_ended: Callable[["Watch", str], None],
+        on_restart: Callable[["Watch", str], None],
         on_change: Callable[[AgentLabel], None],
         resumed: bool = False,
     ) -> None:
@@ -57,6 +58,8 @@ class Watch:
             now: seconds since the epoch.
             on_dialog: gets every dialog in the file, the old ones again after a restart of ours. Must return soon.
             on_tools_ended: a tool call of pi is over, by its id; with "" all of them are. Must return soon.
+            on_restart: pi was killed in the middle of its work and started again; the id of the prompt that it expects.
+                Must return soon.
             on_change: something may have changed.
             resumed: the file has a past that was told already; nothing is said until it is read.
         """
@@ -70,6 +73,7 @@ class Watch:
         self._now = now
         self._on_dialog = on_dialog
         self._on_tools_ended = on_tools_ended
+        self._on_restart = on_restart
         self._on_change = on_change
         self._progress = AgentProgress()
         self._expected: set[str] = set()
@@ -109,6 +113,10 @@ class Watch:
     def unexpect(self, command_id: str) -> None:
         """The prompt was not delivered after all."""
         self._expected.discard(command_id)
+
+    def knows(self, command_id: str) -> bool:
+        """Whether a prompt was delivered to this pi, or is being delivered."""
+        return command_id in self._expected or command_id in self._progress.answered
 
     @property
     def state(self) -> AgentState:
@@ -209,6 +217,10 @@ class Watch:
                     self._on_tools_ended(self, tool)
                 case rpc.RunEnded() | rpc.Exited():
                     self._on_tools_ended(self, "")
+                case rpc.Restarted():
+                    self._on_tools_ended(self, "")
+                    if self._progress.accepted and not self._progress.settled:
+                        self._on_restart(self, f"resume-{self._progress.restarts}")
                 case _:
                     pass
         if lines:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from flask import Flask
 
-from bot.agents.golden import GoldenImages, GoldenSettings
+from bot.agents.golden import GoldenImages, GoldenSettings, Warm
 from bot.agents.lines import Lines
 from bot.agents.outcome import Profile, SwarmLimits
 from bot.agents.outside import Outside
@@ -174,8 +174,21 @@ def golden_images(
             memory_mib=settings.vm_memory_mib,
             disk_mib=settings.vm_disk_mib,
             vcpus=settings.vm_vcpus,
+            warm=_warm(settings),
         ),
         new_secret=new_secret,
+    )
+
+
+def _warm(settings: Settings) -> Warm | None:
+    """Only where `swarm-bot vers probe` has seen that a process goes on in the branches of a snapshot."""
+    known = profile.stored(settings.swarm_cache, settings.vers_url)
+    if not known.commit_keeps_memory:
+        return None
+    return Warm(
+        settings.worker_model or settings.agent_model,
+        settings.worker_thinking or settings.agent_thinking,
+        settings.worker_tools,
     )
 
 

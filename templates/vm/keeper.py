@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Root's hands on a machine: start pi, look after it, stop it. Usage: keeper.py start|check|stop|clean, JSON on stdin.
 
-start  {start, vm, model, thinking, tools?, bearer?, identity?}  -> {"started": bool}
-Starts pi unless this start was made before. Anything that an image brought along, other starts of pi, their tmux
-server and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
+start  {start, vm, model, thinking, tools?, bearer?, identity?, fresh?}  -> {"started": bool}
+Starts pi unless this start was made on this machine before, or (not if `fresh`) came along running in a snapshot that keeps
+memory, with the same model, thinking level and tools. Anything else that an image brought along, other starts of pi, their tmux server
+and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
 check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int}
 stop   {start}  -> the same, after the end
 clean  {}       -> removes all starts, as an image must have none
@@ -25,6 +26,9 @@ from pathlib import Path
 STARTS = Path("/var/lib/swarm")
 SWARM_HOME = Path("/root/.swarm")
 PROGRAMS = Path("/opt/swarm")
+SESSIONS = Path("/home/agent/sessions")
+RANDOM_SEED = Path("/var/lib/systemd/random-seed")
+RESEED = 0x5207  # RNDRESEEDCRNG
 TMUX = ("tmux", "-L", "swarm")
 ENVIRONMENT = {  # pi must not depend on what the line that starts it happens to carry
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -38,21 +42,47 @@ STDERR_BYTES = 4_000
 
 def start(want):
     folder = STARTS / want["start"]
-    place(want)
-    if (folder / "pid").exists() or is_alive(folder):
-        return {"started": False}  # whatever became of it: a start is made once
-    forget_starts()
-    Path("/etc/machine-id").write_text(hashlib.sha256(want["vm"].encode()).hexdigest()[:32] + "\n")
-    (folder / "sent").mkdir(parents=True)
-    os.mkfifo(folder / "in.fifo", 0o600)
-    (folder / "out.jsonl").touch()
-    (folder / "settings").write_text(
+    settings = (
         f"SWARM_MODEL={word(want['model'])}\nSWARM_THINKING={word(want['thinking'])}\n"
         f"SWARM_TOOLS={word(want.get('tools', ''))}\n"
     )
+    place(want)
+    if text(folder / "vm") == want["vm"] and (folder / "pid").exists():
+        return {"started": False}  # whatever became of it: a start is made once
+    make_unique(want["vm"])
+    if not want.get("fresh") and is_alive(folder) and text(folder / "settings") == settings:
+        (folder / "vm").write_text(want["vm"])
+        return {"started": False}
+    forget_starts()
+    (folder / "sent").mkdir(parents=True)
+    os.mkfifo(folder / "in.fifo", 0o600)
+    (folder / "out.jsonl").touch()
+    (folder / "settings").write_text(settings)
+    (folder / "vm").write_text(want["vm"])
+    SESSIONS.mkdir()
+    shutil.chown(SESSIONS, "agent", "agent")
     run = ["bash", str(PROGRAMS / "wrapper.sh"), str(folder)]
     subprocess.run([*TMUX, "new-session", "-d", "-s", "pi", *run], check=True, env=ENVIRONMENT)
     return {"started": True}
+
+
+def make_unique(vm):
+    """A branch is born with its parent's machine id, and where memory is kept with its random numbers."""
+    Path("/etc/machine-id").write_text(hashlib.sha256(vm.encode()).hexdigest()[:32] + "\n")
+    RANDOM_SEED.unlink(missing_ok=True)
+    with open("/dev/urandom", "wb", buffering=0) as pool:
+        pool.write(hashlib.sha256(f"{vm} {time.time_ns()}".encode()).digest())
+        # Not every machine may: what was written counts at the next reseeding then.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(pool, RESEED)
+
+
+def text(path):
+    """A file's text; "" if there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def place(want):
@@ -83,12 +113,10 @@ def is_alive(folder):
     if (folder / "rc").exists():
         return False
     pid = pid_of(folder)
-    if pid is None:  # the keeper may be a moment away from writing it
-        return (
-            subprocess.run([*TMUX, "has-session", "-t", "pi"], capture_output=True).returncode == 0
-            and folder.exists()
-        )
-    return owner_of(pid) == pwd.getpwnam("agent").pw_uid
+    if pid is not None and owner_of(pid) == pwd.getpwnam("agent").pw_uid:
+        return True
+    # The wrapper may be a moment away from starting it, for the first time or again.
+    return folder.exists() and has_session()
 
 
 def pid_of(folder):
@@ -130,14 +158,25 @@ def check(want):
 def stop(want):
     folder = STARTS / want["start"]
     pid = pid_of(folder)
+    if folder.exists():
+        (folder / "stopping").touch()
     if pid is not None and owner_of(pid) is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_LIMIT_S
-        while owner_of(pid) is not None and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_while(lambda: owner_of(pid) is not None)
     end_agents_processes()
+    wait_while(has_session)
     return check(want)
+
+
+def wait_while(condition):
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def has_session():
+    return subprocess.run([*TMUX, "has-session", "-t", "pi"], capture_output=True).returncode == 0
 
 
 def end_agents_processes():
@@ -150,16 +189,23 @@ def end_agents_processes():
 
 
 def forget_starts():
+    for folder in folders():
+        (folder / "stopping").touch()  # a pi that is killed is started again otherwise
     end_agents_processes()
+    wait_while(has_session)
     subprocess.run([*TMUX, "kill-server"], capture_output=True)
-    for folder in STARTS.iterdir():
-        if folder.is_dir():
-            shutil.rmtree(folder)
+    for folder in folders():
+        shutil.rmtree(folder)
+    shutil.rmtree(SESSIONS, ignore_errors=True)
+
+
+def folders():
+    return [path for path in STARTS.iterdir() if path.is_dir()]
 
 
 def clean(_want):
     forget_starts()
-    for path in (STARTS / "bearer", SWARM_HOME / "identity.json", Path("/etc/machine-id")):
+    for path in (STARTS / "bearer", SWARM_HOME / "identity.json", Path("/etc/machine-id"), RANDOM_SEED):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
     Path("/etc/machine-id").touch()

@@ -161,6 +161,7 @@ def test_events() -> None:
         ),
         ({"type": "extension_ui_request", "id": "d", "method": "notify", "message": "x"}, rpc.Sign()),
         ({"type": "swarm_exit", "status": 137}, rpc.Exited(137)),
+        ({"type": "swarm_restart", "status": 137}, rpc.Restarted(137)),
         ({"type": "of_a_later_version"}, rpc.Sign()),
     ]
     for data, event in cases:

@@ -254,33 +254,6 @@ def test_a_restart_continues(world: World, build: Build, golden: CommitId) -> No
     assert again.last_text == "done"
 
 
-def test_a_killed_pi_is_noticed(world: World, build: Build) -> None:
-    """The architect's wait returns with the failure and its cause within a minute, and the worker takes no more tasks."""
-    world.model.scripts["architect-killed"] = turns(
-        [call("vers_swarm_spawn", count=1, labels=[WORKER])],
-        [call("vers_swarm_task", agentId=WORKER, task="@@long-work")],
-        [call("vers_swarm_wait")],
-        [call("vers_swarm_task", agentId=WORKER, task="again")],
-        [say("one is lost")],
-    )
-    world.model.scripts["long-work"] = turns([call("bash", command="sleep 100")])
-    run = world.new_run()
-    swarm = build(run)
-    building = Building(swarm, "@@architect-killed")
-    wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
-    killed_at = time.monotonic()
-    swarm.shell_of(WORKER).run(f"kill -KILL $(cat {STARTS}/{START}/pid)")
-    outcome = building.result()
-    assert time.monotonic() - killed_at < 60
-    assert outcome.architect_state is AgentState.DONE
-    worker = next(view for view in outcome.agents if view.label == WORKER)
-    assert worker.state is AgentState.FAILED
-    assert "137" in worker.reason
-    (waited,) = calls_of(world, run, "vers_swarm_wait")
-    assert "failed: pi ended with exit status 137" in answer(waited)
-    assert "takes no tasks any more" in answer(calls_of(world, run, "vers_swarm_task")[1])
-
-
 def test_a_silent_agent_is_stalled_not_done(world: World, build: Build) -> None:
     """A wait tells of the silence; when the worker speaks again it is at work again, and done in the end."""
     speak = threading.Event()

@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from bot.agents.golden_stock import GoldenStock
+from bot.cli.golden import images_of
 from bot.cli.place import place_of
 from bot.core.errors import UserError
 from bot.core.models import RunId
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.settings import Settings
+from bot.vms import profile
+from bot.vms.profile import Profile
 from tests.cli.conftest import Say
 
 pytestmark = pytest.mark.machines
@@ -78,6 +81,22 @@ def test_former_images_go_after_a_day(settings: Settings, journal: Fleet) -> Non
         vers.delete(vm)
         for commit in commits:
             vers.delete_commit(commit)
+
+
+def test_pi_runs_in_the_image_where_memory_is_kept(settings: Settings, tmp_path: Path) -> None:
+    """Only a probe that has seen it decides so: the recipe is another one then."""
+    cached = settings.model_copy(update={"swarm_cache": tmp_path})
+    at = place_of(cached)
+
+    def recipe() -> str:
+        with images_of(at) as images:
+            return images.recipe
+
+    unknown = recipe()
+    profile.store(tmp_path, Profile(url=settings.vers_url, commit_keeps_memory=False))
+    assert recipe() == unknown
+    profile.store(tmp_path, Profile(url=settings.vers_url, commit_keeps_memory=True))
+    assert recipe() != unknown
 
 
 def test_the_operators_own_journal(
