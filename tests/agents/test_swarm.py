@@ -60,6 +60,9 @@ def test_people_around_a_swarm(world: World, build: Build) -> None:
     messages.append(Message("order-1", "Hurry, please."))
     outcome = building.result()
     assert outcome.last_text == "Wrapped up."
+    (waited,) = calls_of(world, run, "vers_swarm_wait")
+    assert answer(waited).startswith("0 of 1 workers done, 1 still at work")
+    assert "There is a message for you, which comes next." in answer(waited)
     assert asked == [(["server"], SPEC), (["server"], SPEC)]
     assert "Use a list." in heard
     bodies = [body for body in world.model.asked if "Hurry, please." in json.dumps(body)]
@@ -412,15 +415,27 @@ def test_the_guides_own_pi(world: World, old_golden: CommitId) -> None:
         [call("vers_swarm_spawn", count=1, labels=[WORKER])],
         [call("vers_swarm_task", agentId=WORKER, task="@@old-work")],
         [call("vers_swarm_wait")],
+        [call("vers_swarm_wait")],
         [say("done")],
     )
-    world.model.scripts["old-work"] = turns([call("bash", command="echo hi")], [say("worked")])
+    world.model.scripts["old-work"] = turns(
+        [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")], [say("worked")]
+    )
     run = world.new_run()
     swarm = world.swarm(run, old_golden, warm_workers=1)
     try:
-        outcome = swarm.build("@@architect-old")
+        building = Building(swarm, "@@architect-old")
+        wait_until(lambda: calls_of(world, run, "vers_swarm_wait"), 60, "the architect waits")
+        swarm.steer("Hurry, please.", "m1")
+        wait_until(
+            lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "it has heard and waits again"
+        )
+        swarm.shell_of(WORKER).run("touch /tmp/go")
+        outcome = building.result()
         assert outcome.architect_state is AgentState.DONE, outcome.reason
-        (waited,) = calls_of(world, run, "vers_swarm_wait")
-        assert answer(waited).startswith("1 of 1 workers done.")
+        first, second = calls_of(world, run, "vers_swarm_wait")
+        assert "There is a message for you" in answer(first)
+        assert answer(second).startswith("1 of 1 workers done.")
+        assert any("Hurry, please." in text for text in world.model.texts_with("Hurry"))
     finally:
         swarm.teardown()
