@@ -94,6 +94,7 @@ class CallDesk:
         self._plan = plan
         self._execute = execute
         self._daemon = daemon
+        self._closing = threading.Event()
         self._one_at_a_time = threading.Lock()
         self._waiting: dict[tuple[VmId, str, str], Heed] = {}
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="call")
@@ -124,32 +125,46 @@ class CallDesk:
 
     def ended(self, watch: Watch, tool_call: str) -> None:
         """Pi's tool call is over, however it ended; with "" all of that machine are. What is still being done is withdrawn."""
+        self._withdraw(watch.vm, tool_call)
+
+    def withdraw(self, order: str) -> None:
+        """Nobody waits for what came of an order any more."""
+        self._withdraw(OPERATOR, order)
+
+    def _withdraw(self, caller: VmId, tool_call: str) -> None:
         with self._one_at_a_time:
             over = [
                 heed
                 for (vm, call, _), heed in self._waiting.items()
-                if vm == watch.vm and tool_call in ("", call)
+                if vm == caller and tool_call in ("", call)
             ]
         for callback in [each for heed in over for each in heed.end()]:
             self.submit(callback)
 
     def order(self, order: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Execute what a person wants instead of an architect, once per `order`: {"ok", "text"}."""
+        key, heed = (OPERATOR, order, order), Heed()
         with self._one_at_a_time:
+            self._waiting[key] = heed
             known = {(row.vm, row.dialog) for row in self._fleet.calls(self._run)}
             planned = {} if (OPERATOR, order) in known else self._plan(ARCHITECT, tool, given)
             row = self._fleet.open_call(
                 self._run, OPERATOR, START, order, ARCHITECT, tool, {**given, **planned}
             )
-        result = row.result
-        if result is None:
-            result = json.dumps(self._outcome(row, Heed()))
-            self._fleet.finish_call(row, result)
+        try:
+            result = row.result
+            if result is None:
+                result = json.dumps(self._outcome(row, heed))
+                self._fleet.finish_call(row, result)
+        finally:
+            with self._one_at_a_time:
+                self._waiting.pop(key, None)
         outcome: dict[str, Any] = json.loads(result)
         return outcome
 
     def close(self) -> None:
-        """Begin nothing more. What is under way ends by itself: nobody hears it."""
+        """Begin nothing more. What is under way ends by itself: nobody hears it, and it is no result that a line was closed."""
+        self._closing.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, work: Callable[..., None], *args: Any) -> None:
@@ -194,6 +209,8 @@ class CallDesk:
         except Cancelled:
             raise
         except BotError as error:
+            if self._closing.is_set() and not isinstance(error, UserError):
+                raise Cancelled("the build is ending") from error
             return {"ok": False, "text": str(error)}
         except Exception as error:
             log.exception("tool %s", row.tool, extra={"run": self._run, "vm": row.vm})

@@ -36,19 +36,19 @@ class Merged:
     """Of the paths that were asked for."""
 
 
-def relative(path: str) -> str:
-    """A path below the workspace as the model may write it ("./a", "/root/workspace/a", "a/"), without its frills.
+def relative(path: str, base: str = WORKSPACE) -> str:
+    """A path below the workspace `base` as the model may write it ("./a", "/root/workspace/a", "a/"), without its frills.
 
     Raises:
         UserError: it leads elsewhere.
     """
-    inner = path.strip().removeprefix(WORKSPACE).strip("/") if path.startswith("/") else path.strip()
+    inner = path.strip().removeprefix(base).strip("/") if path.startswith("/") else path.strip()
     inner = str(PurePosixPath(inner)) if inner else "."
     verdict = judge(inner) if inner != "." else None
-    outside = path.startswith("/") and path.rstrip("/") != WORKSPACE and not path.startswith(WORKSPACE + "/")
+    outside = path.startswith("/") and path.rstrip("/") != base and not path.startswith(base + "/")
     if outside or verdict:
         why = verdict.reason if verdict else "it is outside of the workspace"
-        raise UserError(f"{shown(path)} cannot be used: {why}. Give a path below {WORKSPACE}.")
+        raise UserError(f"{shown(path)} cannot be used: {why}. Give a path below {base}.")
     return "" if inner == "." else inner
 
 
@@ -111,9 +111,9 @@ def pack(files: Mapping[str, Artifact], mtime: float) -> bytes:
     return buffer.getvalue()
 
 
-def report(merged: Merged, destination: str, troubles: Sequence[str] = ()) -> str:
-    """What the architect is told, a line per fact."""
-    where = f"{WORKSPACE}/{destination}" if destination else WORKSPACE
+def report(merged: Merged, destination: str, troubles: Sequence[str] = (), base: str = WORKSPACE) -> str:
+    """What the architect is told, a line per fact. `base` is its workspace."""
+    where = f"{base}/{destination}" if destination else base
     lines = [f"{len(merged.files)} files were copied into {where}."]
     for label, paths in merged.by_worker.items():
         sized = ", ".join(f"{shown(path)} ({len(merged.files[path].content):,} bytes)" for path in paths)

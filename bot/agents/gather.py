@@ -1,12 +1,13 @@
-"""Workers' files into the architect's workspace, directly from machine to machine."""
+"""Workers' files into the workspace of whoever asked for them, not through a model."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bot.agents import collect
+from bot.agents.home import Home
 from bot.agents.lines import WORKSPACE
 from bot.agents.machines import Machines
-from bot.agents.roster import ARCHITECT, Roster
+from bot.agents.roster import Roster
 from bot.core.artifacts import Inspection, exclude_patterns, inspect
 from bot.core.errors import BotError, Cancelled, Permanent
 from bot.core.models import AgentLabel, AgentState
@@ -16,31 +17,26 @@ from bot.core.tree import Start, blob_sha
 class Gather:
     """Reads workspaces in parallel, merges them by the artifact rules, writes the result."""
 
-    def __init__(
-        self, *, roster: Roster, machines: Machines, now: Callable[[], float], start: Callable[[], Start]
-    ) -> None:
+    def __init__(self, *, roster: Roster, machines: Machines, start: Callable[[], Start]) -> None:
         """`start` is what lay in every workspace before."""
         self._roster = roster
         self._machines = machines
-        self._now = now
         self._start = start
 
     def __call__(
         self,
         labels: Sequence[AgentLabel],
+        home: Home,
         *,
         paths: Sequence[str] = (),
         destination: str = "",
         prefer: AgentLabel | None = None,
     ) -> str:
-        """Copy and say what came from whom. `paths` and `destination` are relative to the workspace.
+        """Copy and say what came from whom. `paths` and `destination` are relative to the workspaces.
 
         Raises:
-            BotError: the architect's machine cannot be written to.
+            BotError: the home cannot be written to.
         """
-        architect = self._roster.view(ARCHITECT).vm
-        if architect is None:
-            raise Permanent("the architect has no machine")
         with ThreadPoolExecutor(max_workers=8, thread_name_prefix="collect") as pool:
             results = list(pool.map(self._workspace, labels))
         found = [
@@ -49,8 +45,7 @@ class Gather:
         troubles = [got for got in results if isinstance(got, str)]
         merged = collect.merge(found, paths=paths, destination=destination, prefer=prefer)
         if merged.files:
-            packed = collect.pack(merged.files, self._now())
-            self._machines.shell(architect).write_tree(WORKSPACE, packed, owner="agent")
+            home.put(merged.files)
             self._roster.brought(
                 {
                     label: {path: blob_sha(merged.files[path].content) for path in theirs}
@@ -62,7 +57,7 @@ class Gather:
             for view in self._roster.views(labels)
             if view.state in (AgentState.WORKING, AgentState.STALLED)
         ]
-        return collect.report(merged, destination, troubles)
+        return collect.report(merged, destination, troubles, home.where)
 
     def _workspace(self, label: AgentLabel) -> Inspection | str:
         vm = self._roster.view(label).vm

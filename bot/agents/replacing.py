@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 
 from bot.agents.bench import Bench
 from bot.agents.calls import succeeded
+from bot.agents.home import Homes
 from bot.agents.machines import Machines
 from bot.agents.outcome import Profile
 from bot.agents.roster import Roster
@@ -33,6 +34,7 @@ class Replacing:
         machines: Machines,
         bench: Bench,
         tasking: Tasking,
+        homes: Homes,
         enlist: Callable[[AgentLabel, VmId, Profile | None], object],
         profile: Callable[[AgentLabel], Profile | None],
         background: Executor,
@@ -43,6 +45,7 @@ class Replacing:
         self._machines = machines
         self._bench = bench
         self._tasking = tasking
+        self._homes = homes
         self._enlist = enlist
         self._profile = profile
         self._background = background
@@ -117,4 +120,4 @@ class Replacing:
         calls = [call for call in self._tasking.calls(label) if succeeded(call)]
         self._enlist(label, vm, self._profile(label))
         for call in calls:
-            self._tasking.give(label, command_of(call), str(call.params["task"]))
+            self._tasking.give(label, command_of(call), str(call.params["task"]), self._homes.of(call).spec())

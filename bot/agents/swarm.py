@@ -13,6 +13,7 @@ from bot.agents.conventions import Conventions
 from bot.agents.crew import Crew
 from bot.agents.daemon import START, PiGone
 from bot.agents.gather import Gather
+from bot.agents.home import Homes
 from bot.agents.lines import Lines
 from bot.agents.machines import PURPOSE, Machines
 from bot.agents.outcome import GaveTask, RanCommand, SwarmLimits, SwarmOutcome, Waited
@@ -81,6 +82,7 @@ class Swarm:
             fleet=fleet, lines=lines, now=now,
         )  # fmt: skip
         self._roster = Roster(run, runs=runs, fleet=fleet, usage=usage, now=now)
+        homes = Homes(self._machines, now)
         tasking = Tasking(fleet=fleet, roster=self._roster, machines=self._machines, texts=texts)
         self._crew = Crew(
             run, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, tasking=tasking,
@@ -89,27 +91,28 @@ class Swarm:
         self._bench = Bench(self._machines, self._crew.start_pi)
         vmtools = VmTools(
             limits=limits, fleet=fleet, roster=self._roster, machines=self._machines, bench=self._bench,
-            crew=self._crew, golden=golden, now=now,
+            crew=self._crew, homes=homes, golden=golden, now=now,
         )  # fmt: skip
         spawning = Spawning(
             run, golden=golden, limits=limits, fleet=fleet, roster=self._roster, machines=self._machines,
             bench=self._bench, enlist=self._crew.enlist, money_left=lambda: usage.cap_microusd - usage.committed_microusd(run), now=now,
         )  # fmt: skip
-        gather = Gather(roster=self._roster, machines=self._machines, now=now, start=lambda: self._start)
-        pool = Pool(
-            fleet=fleet, roster=self._roster, spawning=spawning, tasking=tasking, gather=gather,
-            stopping=self._stopping, message_for=lambda agent: message_for(self._roster, agent),
-        )  # fmt: skip
+        gather = Gather(roster=self._roster, machines=self._machines, start=lambda: self._start)
         self._replacing = Replacing(
-            run, runs=runs, roster=self._roster, machines=self._machines, bench=self._bench, tasking=tasking,
+            run, runs=runs, roster=self._roster, machines=self._machines, bench=self._bench, tasking=tasking, homes=homes,
             enlist=self._crew.enlist, profile=spawning.profile, background=self._background,
+        )  # fmt: skip
+        pool = Pool(
+            fleet=fleet, roster=self._roster, spawning=spawning, tasking=tasking, gather=gather, homes=homes,
+            stopping=self._stopping, message_for=lambda agent: message_for(self._roster, agent),
+            pending=self._replacing.pending,
         )  # fmt: skip
         self._conventions = Conventions(
             roster=self._roster, machines=self._machines, tasking=tasking, now=now
         )
         self._tools = Tools(
             roster=self._roster, machines=self._machines, spawning=spawning, pool=pool, vmtools=vmtools,
-            replacing=self._replacing, tasking=tasking, gather=gather,
+            replacing=self._replacing, tasking=tasking, gather=gather, homes=homes,
             rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
             before_spawn=self._outside.before_spawn,
         )  # fmt: skip
@@ -201,12 +204,20 @@ class Swarm:
         self._crew.resume_workers()
 
     def order(self, order: str, tool: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Execute a swarm tool for a person, once per `order`: {"ok", "text"}, as an architect would read it."""
+        """Execute a swarm tool for a person, once per `order`: {"ok", "text"}, as an architect would read it.
+
+        `_folder` among the parameters is the folder of this computer that stands for an architect's workspace.
+        """
         return self._desk.order(order, tool, params)
 
+    def withdraw(self, order: str) -> None:
+        """Nobody waits for an order any more: what it does ends soon."""
+        self._desk.withdraw(order)
+
     def look(self) -> None:
-        """Write down what time alone has changed in the agents' states."""
+        """Write down what time alone has changed in the agents' states, and replace whoever was lost."""
         self._roster.refresh()
+        self._replacing.look()
 
     def close(self) -> None:
         """Stop watching and close all lines; machines and agents live on."""

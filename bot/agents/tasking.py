@@ -4,16 +4,14 @@ from dataclasses import dataclass
 
 from bot.agents import rpc
 from bot.agents.daemon import Daemon
-from bot.agents.lines import WORKSPACE
 from bot.agents.machines import Machines
-from bot.agents.roster import ARCHITECT, Roster
+from bot.agents.roster import Roster
 from bot.agents.watch import Watch
 from bot.core.errors import BotError, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
-_SPEC_LIMIT_BYTES = 1 << 20
 _TASK = "vers_swarm_task"
 
 
@@ -48,8 +46,10 @@ class Tasking:
         self._machines = machines
         self._texts = texts
 
-    def give(self, label: AgentLabel, command: str, task: str, *, steer: bool = False) -> Given:
+    def give(self, label: AgentLabel, command: str, task: str, spec: str, *, steer: bool = False) -> Given:
         """Deliver a task: it begins at once, or when the present one is done, or with `steer` turns the present one.
+
+        The specification goes along, unless the task has it in it.
 
         Raises:
             UserError: the worker takes no tasks any more.
@@ -59,7 +59,6 @@ class Tasking:
         if watch is None or watch.ended or view.vm is None:
             raise UserError(f"{label} takes no tasks any more: it is {told(view)}.")
         busy = view.state in (AgentState.WORKING, AgentState.STALLED)
-        spec = self.specification()
         text = self._texts.render(
             "prompts/worker.md.j2", WorkerTask(label, task, "" if spec.strip() in task else spec)
         )
@@ -90,15 +89,6 @@ class Tasking:
         """The calls by which the architect gave this worker its tasks, oldest first."""
         calls = self._fleet.calls(self._roster.run)
         return [call for call in calls if call.tool == _TASK and call.params.get("agentId") == label]
-
-    def specification(self) -> str:
-        """The architect's SPEC.md as it is now; "" if there is none. Read as the agent: a link leads no further than it may."""
-        vm = self._roster.view(ARCHITECT).vm
-        if vm is None:
-            return ""
-        command = f"runuser -u agent -- head -c {_SPEC_LIMIT_BYTES} -- {WORKSPACE}/SPEC.md"
-        read = self._machines.shell(vm).run(command, check=False)
-        return read.stdout.decode("utf-8", "replace") if read.exit_status == 0 else ""
 
 
 def command_of(call: ToolCall) -> str:

@@ -8,7 +8,7 @@ from bot.agents import collect, params, rpc
 from bot.agents.calls import Heed
 from bot.agents.daemon import Daemon
 from bot.agents.gather import Gather
-from bot.agents.lines import SWARM_HOME
+from bot.agents.home import Homes
 from bot.agents.machines import Machines
 from bot.agents.pool import Pool
 from bot.agents.replacing import Replacing
@@ -43,6 +43,7 @@ class Tools:
         replacing: Replacing,
         tasking: Tasking,
         gather: Gather,
+        homes: Homes,
         rediscover: Callable[[], list[AgentLabel]],
         now: Callable[[], float],
         stopping: threading.Event,
@@ -57,6 +58,7 @@ class Tools:
         self._replacing = replacing
         self._tasking = tasking
         self._gather = gather
+        self._homes = homes
         self._rediscover = rediscover
         self._now = now
         self._stopping = stopping
@@ -105,12 +107,11 @@ class Tools:
         whole = text.encode("utf-8", "replace")
         if len(whole) <= RESULT_LIMIT_BYTES:
             return text
-        path = f"{SWARM_HOME}/results/{call.dialog}.txt"
-        self._machines.shell(call.vm).write_file(path, whole)
+        path = self._homes.of(call).keep(call.dialog, whole)
         start = whole[:RESULT_LIMIT_BYTES].decode("utf-8", "ignore")
         return (
-            f"{start}\n[cut after {RESULT_LIMIT_BYTES:,} of {len(whole):,} bytes: the whole text is in {path} on your "
-            "machine; read it with offset and limit]"
+            f"{start}\n[cut after {RESULT_LIMIT_BYTES:,} of {len(whole):,} bytes: the whole text is in {path}; "
+            "read it with offset and limit]"
         )
 
     # The tools -------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ class Tools:
         labels = call.params.get("_labels")
         if labels and (
             objection := self._before_spawn(
-                call.dialog, labels, self._tasking.specification(), self._stopping.is_set
+                call.dialog, labels, self._homes.of(call).spec(), self._stopping.is_set
             )
         ):
             raise UserError(objection)
@@ -139,7 +140,8 @@ class Tools:
     def _task(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Task, call.params)
         (label,) = self._workers([wish.agentId])
-        given = self._tasking.give(label, command_of(call), wish.task, steer=wish.steer)
+        spec = self._homes.of(call).spec()
+        given = self._tasking.give(label, command_of(call), wish.task, spec, steer=wish.steer)
         self._told.discard(label)
         with_spec = " with SPEC.md" if given.with_spec else " without a specification: there is no SPEC.md"
         turned = " It hears of it as soon as its open tool calls have ended."
@@ -228,11 +230,12 @@ class Tools:
         heed.check()
 
     def _collect(self, call: ToolCall, _heed: Heed) -> str:
-        wish = params.read(params.Collect, call.params)
+        wish, home = params.read(params.Collect, call.params), self._homes.of(call)
         return self._gather(
             self._workers(wish.agentIds),
+            home,
             paths=[collect.relative(path) for path in wish.paths or ()],
-            destination=collect.relative(wish.destination),
+            destination=collect.relative(wish.destination, home.where),
             prefer=self._workers([wish.prefer])[0] if wish.prefer else None,
         )
 

@@ -9,12 +9,13 @@ from bot.agents import collect, params
 from bot.agents.bench import Bench
 from bot.agents.calls import Heed
 from bot.agents.crew import Crew
+from bot.agents.home import Home, Homes, MachineHome, owner_on
 from bot.agents.lines import WORKSPACE
 from bot.agents.machines import SCRATCH, Machines
 from bot.agents.outcome import SwarmLimits
-from bot.agents.remote import Hands, owner_on
+from bot.agents.remote import Hands
 from bot.agents.roster import ARCHITECT, Roster
-from bot.core.artifacts import Limits, exclude_patterns, inspect
+from bot.core.artifacts import Limits, inspect
 from bot.core.errors import NotFound, UserError
 from bot.core.models import CommitId, VmId
 from bot.pipeline.journal.fleet import Fleet, ToolCall
@@ -35,6 +36,7 @@ class VmTools:
         machines: Machines,
         bench: Bench,
         crew: Crew,
+        homes: Homes,
         golden: CommitId,
         now: Callable[[], float],
     ) -> None:
@@ -46,7 +48,8 @@ class VmTools:
         self._crew = crew
         self._golden = golden
         self._now = now
-        hands = Hands(machines=machines, which=self._which)
+        self._homes = homes
+        hands = Hands(machines=machines, homes=homes, which=self._which)
         self.tools: Mapping[str, Callable[[ToolCall, Heed], str]] = {
             "vers_vms": self._list,
             "vers_vm_create": self._create,
@@ -135,16 +138,16 @@ class VmTools:
 
     def _copy(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.Copy, call.params)
-        there = self._other(call)
-        local, remote = collect.relative(wish.localPath), collect.relative(wish.remotePath)
+        vm, home = self._other(call), self._homes.of(call)
+        there = MachineHome(self._machines.shell(vm), self._now)
+        local, remote = collect.relative(wish.localPath, home.where), collect.relative(wish.remotePath)
         if wish.direction == "to_vm":
-            return self._transfer((call.vm, local), (there, remote))
-        return self._transfer((there, remote), (call.vm, local))
+            return self._transfer((home, local), (there, remote))
+        return self._transfer((there, remote), (home, local))
 
-    def _transfer(self, source: tuple[VmId, str], target: tuple[VmId, str]) -> str:
+    def _transfer(self, source: tuple[Home, str], target: tuple[Home, str]) -> str:
         """Files and folders by the rules for artifacts: regular files of the workspace, no links, nothing that steers agents."""
-        shell = self._machines.shell(source[0])
-        found = inspect(shell.read_tree(WORKSPACE, exclude=exclude_patterns()), limits=_COPY_LIMITS)
+        found = inspect(source[0].tree(source[1]), limits=_COPY_LIMITS)
         wanted = {
             self._renamed(file.path, source[1], target[1]): file
             for file in found.files
@@ -152,11 +155,10 @@ class VmTools:
         }
         left_out = [row for row in found.left_out if not source[1] or row.path.startswith(source[1])]
         if not wanted and not left_out:
-            raise UserError(f"There is no {WORKSPACE}/{source[1]} to copy.")
+            raise UserError(f"There is no {source[0].where}/{source[1]} to copy.")
         if wanted:
-            receiver = self._machines.shell(target[0])
-            receiver.write_tree(WORKSPACE, collect.pack(wanted, self._now()), owner=owner_on(receiver))
-        lines = [f"{len(wanted)} files were copied to {WORKSPACE}/{target[1]} of machine {target[0]}."]
+            target[0].put(wanted)
+        lines = [f"{len(wanted)} files were copied to {target[0].where}/{target[1]}."]
         return "\n".join([*lines, *(f"Left out: {row.path}: {row.reason}." for row in left_out)])
 
     @staticmethod

@@ -193,6 +193,23 @@ def swarm_group() -> None:
     """A swarm that a person drives: spawn, task, status, read, wait, collect, teardown."""
 
 
+@cli.command()
+@click.option("--local", is_flag=True, help="Swarms on a local Vers.")
+@click.option("--rate", default=80.0, show_default=True, help="Tokens per second of the scripted model.")
+@click.option("--swarm", default="", help="A swarm's id; the one begun in this folder without it.")
+def tools(*, local: bool, rate: float, swarm: str) -> None:
+    """The swarm's tools for a pi on this computer, which starts this by itself after `pi install`."""
+    from bot.cli.tools import serve
+
+    _settings()
+    serve(swarm, local=local, rate=rate)
+
+
+@cli.group("pi", cls=_Elsewhere, module="bot.cli.pi")
+def pi_group() -> None:
+    """The swarm's tools in your own pi: install, uninstall."""
+
+
 @cli.group("vers", cls=_Elsewhere, module="bot.cli.probe")
 def vers_group() -> None:
     """The Vers that is configured: `probe` finds out what its documents leave open."""

@@ -20,7 +20,7 @@ from bot.cli.place import as_json, operators_deployment, with_journal
 from bot.cli.processes import swarm_bot
 from bot.cli.run import alive, settings_and_model
 from bot.cli.serve import started_gateway
-from bot.cli.swarm_server import COLLECT, SwarmServer, ask, find_swarm, new_swarm
+from bot.cli.swarm_server import SwarmServer, ask, find_swarm, new_swarm
 from bot.cli.tables import note, print_fact, print_rows
 from bot.core.errors import UserError
 from bot.core.models import RunId
@@ -96,7 +96,7 @@ def spawn(count: int, *, labels: tuple[str, ...], local: bool, rate: float, name
         except UserError:
             if name:
                 raise
-            run = _begin(kept, local=local, rate=rate)
+            run = begin_swarm(kept, local=local, rate=rate)
         params = {"count": count, **({"labels": list(labels)} if labels else {})}
         _order(kept, run, "vers_swarm_spawn", params, _SPAWN_LIMIT_S, quiet=True, as_json=as_json)
         _show(kept, run, as_json=as_json)
@@ -156,7 +156,7 @@ def wait(agents: tuple[str, ...], *, timeout_s: float, name: str, as_json: bool)
         sys.exit(0 if chosen and all(row.state == "done" for row in chosen) else 1)
 
 
-@commands.command(COLLECT)
+@commands.command("collect")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("agents", nargs=-1)
 @click.option("--prefer", default="", help="Whose file counts where two have one of the same name.")
@@ -166,8 +166,8 @@ def collect_(folder: Path, agents: tuple[str, ...], *, prefer: str, name: str, a
     """Fetch the files of AGENTS (all of them, without any) into FOLDER."""
     with journal() as kept:
         run = find_swarm(kept, name).id
-        wish = {"folder": str(folder.absolute()), "agents": list(agents), "prefer": prefer}
-        _order(kept, run, COLLECT, wish, _SPAWN_LIMIT_S, as_json=as_json)
+        wish = {"agentIds": list(agents) or None, "prefer": prefer or None}
+        _order(kept, run, "vers_swarm_collect", wish, _SPAWN_LIMIT_S, as_json=as_json, folder=folder)
 
 
 @commands.command()
@@ -187,7 +187,12 @@ def teardown(agents: tuple[str, ...], *, name: str, as_json: bool) -> None:
         print_fact(f"swarm {found.id} is gone", {"swarm": found.id}, as_json=as_json)
 
 
-def _begin(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
+def begin_swarm(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
+    """Start a process that serves a new swarm and outlives this one.
+
+    Raises:
+        UserError: it ended at once; with its last words.
+    """
     settings = load_settings()
     run = RunId(secrets.token_hex(6))
     log = settings.swarm_cache / "runs" / f"{run}.log"
@@ -202,23 +207,26 @@ def _begin(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
         if process.poll() is not None or time.monotonic() > end:
             raise UserError(f"the swarm could not be started:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
-    kept.runs.keep(run, pid=process.pid)
+    kept.runs.keep(run, pid=process.pid, begun_in=str(Path.cwd()))
     note(f"swarm {run} is served by process {process.pid}; its log is {log}")
     return run
 
 
 def _order(
     kept: wiring.Stores, run: RunId, tool: str, params: Mapping[str, object], limit_s: float, *, as_json: bool,
-    quiet: bool = False,
+    quiet: bool = False, folder: Path = Path(),
 ) -> None:  # fmt: skip
-    text = ask(kept, run, tool, params, alive=lambda: _is_served(kept.runs.get(run)), timeout_s=limit_s)
+    text = ask(
+        kept, run, tool, params, folder=folder, alive=lambda: is_served(kept.runs.get(run)), timeout_s=limit_s
+    )
     if not quiet:
         print_fact(text, {"swarm": run, "text": text}, as_json=as_json)
     elif not as_json and tool == "vers_swarm_wait":
         note(text.partition("\n")[0])
 
 
-def _is_served(run: Run) -> bool:
+def is_served(run: Run) -> bool:
+    """Whether the process lives that serves a swarm."""
     return not run.state.ended and alive(int(run.result.get("pid", 0)))
 
 
@@ -227,7 +235,7 @@ def _await_end(kept: wiring.Stores, run: Run) -> None:
     while time.monotonic() < end:
         if kept.runs.get(run.id).state.ended:
             return
-        if not _is_served(run):
+        if not is_served(run):
             raise UserError(
                 f"The process that served swarm {run.id} was killed; its machines go when the next `run` or `swarm serve` begins."
             )

@@ -9,23 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.agents import collect
-from bot.agents.lines import WORKSPACE
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.cli.wiring import Stores
-from bot.core import artifacts
 from bot.core.errors import BotError, UserError
-from bot.core.models import AgentLabel, BuildRequest, Options, Repo, Role, RunId, RunState
+from bot.core.models import BuildRequest, Options, Repo, RunId, RunState
 from bot.pipeline.folder import plan_by_hand
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
 
-ORDER, ANSWER = "order", "answer"
-"""Kinds of run events: what a command wants, and what came of it."""
-COLLECT = "collect"
+ORDER, ANSWER, WITHDRAWN = "order", "answer", "withdrawn"
+"""Kinds of run events: what a command wants, what came of it, and that nobody waits for it any more."""
 REPO = "here/swarm"
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.1
 
 
 def new_swarm(kept: Stores, run: RunId) -> None:
@@ -33,14 +29,18 @@ def new_swarm(kept: Stores, run: RunId) -> None:
     kept.runs.create(run, BuildRequest(Repo(REPO, 0, 0), 0, "a swarm by hand", "", "operator", run))
 
 
-def find_swarm(kept: Stores, name: str) -> Run:
-    """The swarm of this id, or the youngest that has not ended.
+def find_swarm(kept: Stores, name: str, folder: str = "") -> Run:
+    """The swarm of this id, or the youngest that has not ended; with `folder`, only those that were begun there.
 
     Raises:
         UserError: there is none.
     """
     alive = [run for run in kept.runs.active() if run.request.repo.full_name == REPO]
-    found = [run for run in alive if run.id == name or not name]
+    found = [
+        run
+        for run in alive
+        if (run.id == name if name else not folder or run.result.get("begun_in") == folder)
+    ]
     if not found:
         raise UserError(
             f"There is no swarm {name} at work."
@@ -56,19 +56,33 @@ def ask(
     tool: str,
     params: Mapping[str, Any],
     *,
+    folder: Path,
     alive: Callable[[], bool],
     timeout_s: float,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> str:
     """Give an order to the process that serves a swarm, and wait for what came of it.
+
+    Args:
+        kept: the journal that this process shares with that one.
+        run: the swarm.
+        tool: what an architect would call.
+        params: with what.
+        folder: stands for an architect's workspace.
+        alive: whether the process that serves the swarm lives.
+        timeout_s: how long to wait.
+        given_up: whether the caller has lost interest, which ends what the order does.
 
     Raises:
         UserError: it was refused, or nobody serves the swarm, or no answer came in time.
     """
     order = secrets.token_hex(8)
-    kept.runs.record(run, ORDER, id=order, tool=tool, params=dict(params))
+    seen = 0
+    kept.runs.record(run, ORDER, id=order, tool=tool, params={**params, "_folder": str(folder.absolute())})
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
-        for event in kept.runs.events(run):
+        for event in kept.runs.events(run, seen):
+            seen = event.seq
             if event.kind == ANSWER and event.data["id"] == order:
                 if not event.data["ok"]:
                     raise UserError(str(event.data["text"]))
@@ -77,6 +91,9 @@ def ask(
             raise UserError(
                 f"The process that served swarm {run} has ended: `swarm-bot swarm teardown` cleans up."
             )
+        if given_up():
+            kept.runs.record(run, WITHDRAWN, id=order)
+            raise UserError("the call was cancelled")
         time.sleep(_LOOK_EVERY_S)
     raise UserError(f"swarm {run} did not answer within {timeout_s:g} s")
 
@@ -110,7 +127,7 @@ class SwarmServer:
 
     def _obey(self, swarm: Swarm, deadline: float) -> str:
         seen = 0
-        answered = {e.data["id"] for e in self.kept.runs.events(self.run) if e.kind == ANSWER}
+        over = {e.data["id"] for e in self.kept.runs.events(self.run) if e.kind in (ANSWER, WITHDRAWN)}
         pool = ThreadPoolExecutor(16, thread_name_prefix="order")
         try:
             while not self.stop.wait(_LOOK_EVERY_S):
@@ -121,39 +138,17 @@ class SwarmServer:
                 swarm.look()
                 for event in self.kept.runs.events(self.run, seen):
                     seen = event.seq
-                    if event.kind == ORDER and event.data["id"] not in answered:
+                    if event.kind == ORDER and event.data["id"] not in over:
                         pool.submit(self._execute, swarm, event.data)
+                    elif event.kind == WITHDRAWN:
+                        swarm.withdraw(event.data["id"])
             return "its process was ended"
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _execute(self, swarm: Swarm, order: Mapping[str, Any]) -> None:
         try:
-            if order["tool"] == COLLECT:
-                outcome = {"ok": True, "text": self._collect(swarm, order["params"])}
-            else:
-                outcome = swarm.order(order["id"], order["tool"], order["params"])
+            outcome = swarm.order(order["id"], order["tool"], order["params"])
         except BotError as error:
             outcome = {"ok": False, "text": str(error)}
         self.kept.runs.record(self.run, ANSWER, id=order["id"], **outcome)
-
-    def _collect(self, swarm: Swarm, wish: Mapping[str, Any]) -> str:
-        """The workers' files, inspected as a build's are, into a folder of this computer."""
-        workers = [row.agent for row in self.kept.fleet.agents(self.run) if row.role is Role.WORKER]
-        labels = [AgentLabel(name) for name in wish["agents"]] or workers
-        if unknown := [label for label in labels if label not in workers]:
-            raise UserError(f"There is no agent {unknown[0]!r}. The agents are: {', '.join(workers)}.")
-        found = [
-            (label, artifacts.inspect(swarm.shell_of(label).read_tree(WORKSPACE, exclude=artifacts.exclude_patterns())))
-            for label in labels
-        ]  # fmt: skip
-        prefer = AgentLabel(wish["prefer"]) if wish["prefer"] else None
-        merged = collect.merge(found, paths=[], destination="", prefer=prefer)
-        folder = Path(wish["folder"])
-        for name, file in merged.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.content)
-            path.chmod(file.mode & 0o777)
-        told = collect.report(merged, "").splitlines()[1:]
-        return "\n".join([f"{len(merged.files)} files were copied into {folder}.", *told])

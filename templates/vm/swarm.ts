@@ -1,8 +1,13 @@
-// The swarm's tools, for pi. Each call travels to the bot as pi's own host dialog and the bot does the work; this file
-// knows names and shapes only. Of pi it needs the factories of its own tools, under the name that every version resolves.
+// The swarm's tools, for pi. The bot does the work; this file knows names and shapes only. Of pi it needs the factories of
+// its own tools, under the name that every version resolves.
 //
+// On a machine of a swarm each call travels to the bot as pi's own host dialog:
 //   out  extension_ui_request   {method: "input", title: "swarm", placeholder: JSON {id, tool, params}}
 //   in   extension_ui_response  {value: JSON {ok, text}}
+// On a person's computer `swarm-bot pi install` writes beside this file, in installed.json, which `command` does the work.
+// It speaks JSON lines on its standard streams:
+//   in   {id, tool, params}, {id, cancel: true}
+//   out  {id, ok, text}
 
 type Property = Record<string, unknown>;
 
@@ -30,7 +35,7 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
   {
     name: "vers_swarm_task",
     description:
-      "Give a worker its task. The worker cannot read your files; your /root/workspace/SPEC.md is sent along whole. " +
+      "Give a worker its task. The worker cannot read your files; the SPEC.md of your workspace is sent along whole. " +
       "Call it once per worker, all in one message.",
     properties: {
       agentId: text("The worker's label."),
@@ -97,7 +102,7 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
     properties: {
       agentIds: texts("The workers' labels; all workers without it."),
       paths: texts("Only these files or folders, relative to the workers' workspace."),
-      destination: text("A folder below /root/workspace; the workspace itself without it."),
+      destination: text("A folder of your workspace; the workspace itself without it."),
       prefer: text("Whose version wins where two workers made the same file."),
     },
     required: [],
@@ -167,7 +172,7 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
     description: "Copy a file or a folder between your workspace and another machine's, modes and binary files included.",
     properties: {
       vmId: text("The other machine; the one in use without it."),
-      localPath: text("Below /root/workspace on your machine."),
+      localPath: text("In your workspace."),
       remotePath: text("Below /root/workspace on the other machine."),
       direction: { type: "string", enum: ["to_vm", "from_vm"] },
     },
@@ -177,11 +182,81 @@ const TOOLS: { name: string; description: string; properties: Record<string, Pro
 
 type Call = (tool: string, params: Record<string, unknown>) => Promise<string>;
 
-// One call to the bot on behalf of the tool call `id`.
-const caller = (id: string, signal: any, ctx: any): Call => async (tool, params) => {
+type Reply = { ok: boolean; text: string };
+type Ask = (id: string, tool: string, params: Record<string, unknown>, signal: any, ctx: any) => Promise<Reply>;
+
+const byDialog: Ask = async (id, tool, params, signal, ctx) => {
   const reply = await ctx.ui.input("swarm", JSON.stringify({ id, tool, params }), { signal });
   if (reply === undefined) throw new Error("the call was cancelled");
-  const { ok, text } = JSON.parse(reply);
+  return JSON.parse(reply);
+};
+
+// Starts the program at the first call. The swarm is not its child: it outlives the program, and pi.
+function byProgram(command: string[], pi: any): Ask {
+  type Waiting = { resolve: (reply: Reply) => void; reject: (error: Error) => void };
+  let running: Promise<{ stdin: any; waiting: Map<string, Waiting> }> | undefined;
+  let calls = 0;
+
+  async function start() {
+    const { spawn } = await import("node:child_process");
+    const child = spawn(command[0], command.slice(1), { stdio: "pipe" });
+    const waiting = new Map<string, Waiting>();
+    let rest = "";
+    let words = "";
+    child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+      const lines = (rest + piece).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const { id, ok, text } = JSON.parse(line);
+        waiting.get(id)?.resolve({ ok, text });
+        waiting.delete(id);
+      }
+    });
+    child.stderr.setEncoding("utf8").on("data", (piece: string) => (words = (words + piece).slice(-2000)));
+    child.stdin.on("error", () => {}); // it has ended, which "close" tells
+    const over = (why: string) => {
+      running = undefined; // the next call starts another
+      for (const { reject } of waiting.values()) reject(new Error(`${command.join(" ")} ${why}: ${words.trim()}`));
+      waiting.clear();
+    };
+    child.on("error", (error: Error) => over(`cannot be started (${error.message})`));
+    child.on("close", () => over("has ended"));
+    return { stdin: child.stdin, waiting };
+  }
+
+  pi.on("session_shutdown", async () => (await running)?.stdin.end());
+  return async (_id, tool, params, signal) => {
+    const { stdin, waiting } = await (running ??= start());
+    const id = String(++calls);
+    const cancel = () => {
+      stdin.write(`${JSON.stringify({ id, cancel: true })}\n`);
+      waiting.get(id)?.reject(new Error("the call was cancelled"));
+      waiting.delete(id);
+    };
+    try {
+      return await new Promise<Reply>((resolve, reject) => {
+        waiting.set(id, { resolve, reject });
+        stdin.write(`${JSON.stringify({ id, tool, params })}\n`);
+        if (signal?.aborted) cancel();
+        signal?.addEventListener("abort", cancel);
+      });
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+  };
+}
+
+async function way(pi: any): Promise<Ask> {
+  const fs = await import("node:fs");
+  const url = new URL("installed.json", import.meta.url);
+  return fs.existsSync(url) ? byProgram(JSON.parse(fs.readFileSync(url, "utf8")).command, pi) : byDialog;
+}
+
+let ask: Ask = byDialog;
+
+// One call to the bot on behalf of the tool call `id`.
+const caller = (id: string, signal: any, ctx: any): Call => async (tool, params) => {
+  const { ok, text } = await ask(id, tool, params, signal, ctx);
   if (!ok) throw new Error(text);
   return text;
 };
@@ -209,7 +284,8 @@ function hands(vmId: string, call: Call) {
       return;
     }
     const fs = await import("node:fs/promises");
-    const folder = await fs.mkdtemp("/tmp/swarm-");
+    const { tmpdir } = await import("node:os");
+    const folder = await fs.mkdtemp(`${tmpdir()}/swarm-`);
     try {
       await fs.writeFile(`${folder}/content`, bytes);
       await call("vm_store", { vmId, path, at: `${folder}/content` });
@@ -230,25 +306,29 @@ function hands(vmId: string, call: Call) {
 // Older versions keep the tools with which a run began, so these are replaced before the first.
 async function route(pi: any) {
   const made: any = await import("@mariozechner/pi-coding-agent");
-  const kinds: Record<string, any> = {
-    read: made.createReadToolDefinition,
-    bash: made.createBashToolDefinition,
-    edit: made.createEditToolDefinition,
-    write: made.createWriteToolDefinition,
-  };
-  for (const [name, make] of Object.entries(kinds)) {
-    const own = make(process.cwd());
+  const settings = made.SettingsManager?.create(process.cwd()); // a person's own, or those of the image
+  const bash = { commandPrefix: settings?.getShellCommandPrefix?.(), shellPath: settings?.getShellPath?.() };
+  const kinds: [any, object][] = [
+    [made.createReadToolDefinition, { autoResizeImages: settings?.getImageAutoResize?.() }],
+    [made.createBashToolDefinition, bash],
+    [made.createEditToolDefinition, {}],
+    [made.createWriteToolDefinition, {}],
+  ];
+  for (const [make, options] of kinds) {
+    const own = make(process.cwd(), options);
     pi.registerTool({
       ...own,
       async execute(id: string, given: any, signal: any, onUpdate: any, ctx: any) {
-        const tool = inUse ? make(HOME, { operations: hands(inUse, caller(id, signal, ctx)) }) : own;
-        return tool.execute(id, given, signal, onUpdate, ctx);
+        if (!inUse) return own.execute(id, given, signal, onUpdate, ctx);
+        const there = make(HOME, { operations: hands(inUse, caller(id, signal, ctx)) });
+        return there.execute(id, given, signal, onUpdate, Object.create(ctx, { cwd: { value: HOME } }));
       },
     });
   }
 }
 
 export default async function (pi: any) {
+  ask = await way(pi);
   await route(pi);
   for (const { name, description, properties, required } of TOOLS) {
     pi.registerTool({

@@ -72,7 +72,14 @@ class World:
         assert self.runs.create(run, request)
         return run
 
-    def swarm(self, run: RunId, golden: CommitId, outside: Outside | None = None, **limits: Any) -> Swarm:
+    def swarm(
+        self,
+        run: RunId,
+        golden: CommitId,
+        outside: Outside | None = None,
+        now: Callable[[], float] = time.time,
+        **limits: Any,
+    ) -> Swarm:
         """A swarm as a fresh process would make it."""
         return Swarm(
             run,
@@ -94,7 +101,7 @@ class World:
                     **limits,
                 }
             ),
-            now=time.time,
+            now=now,
             new_secret=new_secret,
             outside=outside,
         )
