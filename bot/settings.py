@@ -125,6 +125,15 @@ class Settings(BaseSettings):
     approval_hours: float = Field(
         4.0, gt=0, description="How long a specification waits before its build ends."
     )
+    pictures: bool = Field(
+        True,
+        description="Whether a browser on a machine of its own takes a picture of each preview, for the pull request.",
+    )
+    transcript_days: int = Field(
+        30,
+        ge=0,
+        description="So long the status pages keep what agents said and did, without secrets; 0 for not at all.",
+    )
     allowed_models: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Models that a command or a repository may choose, separated by commas; all that have a price if empty. "

@@ -38,6 +38,7 @@ OWNERS = {
     "pydantic_settings": {"settings"},
     "click": {"cli", "local"},
     "rich": {"cli"},
+    "detect_secrets": {"agents.transcripts"},
 }
 IO = {"os", "socket", "ssl", "subprocess", "threading", "time", "urllib", "http", "random", "secrets", "uuid"}
 PURE = ("core", "agents.rpc")

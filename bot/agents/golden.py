@@ -98,6 +98,31 @@ def secret_like(variables: Mapping[str, str]) -> list[str]:
     return sorted(name for name in variables if _SECRET_LIKE.search(name))
 
 
+def find_image(provider: Provider, fleet: Fleet, recipe: str, name: str) -> CommitId | None:
+    """The image of a recipe, by its row or by its tag, if it exists at the provider."""
+    existing = {commit.id for commit in provider.commits()}
+    for known in (fleet.golden(recipe), provider.tagged(name)):
+        if known in existing and known is not None:
+            fleet.set_golden(recipe, known, name)
+            return known
+    return None
+
+
+def tag_image(provider: Provider, name: str, commit: CommitId) -> None:
+    """Let an image be found by its name."""
+    try:
+        provider.tag(name, commit)
+    except Conflict as error:  # another builder was first; both images are of the same recipe
+        log.info("the tag %s was set by another builder: %s", name, error)
+
+
+def delete_builder(provider: Provider, vm: VmId) -> None:
+    """The machine that an image was built on goes."""
+    for attempt in stamina.retry_context(on=Transient, attempts=6, timeout=60.0):
+        with attempt:
+            provider.delete(vm)
+
+
 class GoldenImages:
     """Finds the golden image of the present recipe, or builds it."""
 
@@ -150,13 +175,7 @@ class GoldenImages:
 
     def find(self) -> CommitId | None:
         """The commit of the present recipe, if it exists at the provider."""
-        recipe = self.recipe
-        existing = {commit.id for commit in self._provider.commits()}
-        for known in (self._fleet.golden(recipe), self._provider.tagged(self.name)):
-            if known in existing and known is not None:
-                self._fleet.set_golden(recipe, known, self.name)
-                return known
-        return None
+        return find_image(self._provider, self._fleet, self.recipe, self.name)
 
     def ensure(self, note: Callable[[str], None]) -> CommitId:
         """The golden commit, built if it is not there yet. `note` gets a sentence per step.
@@ -191,7 +210,7 @@ class GoldenImages:
         try:
             commit = self._build_on(vm, note)
         finally:
-            self._delete(vm)
+            delete_builder(self._provider, vm)
         self._fleet.set_golden(self.recipe, commit, self.name)
         note("The golden image is ready.")
         for former in self.stock().delete_former(older_than_s=KEEP_FORMER_S):
@@ -219,7 +238,7 @@ class GoldenImages:
         finally:
             shell.close()
         commit = self._provider.commit(vm, self.name)
-        self._tag(commit)
+        tag_image(self._provider, self.name, commit)
         return commit
 
     def _install(self, shell: Shell) -> None:
@@ -238,17 +257,6 @@ class GoldenImages:
         daemon.wait_ready()
         daemon.stop()
         daemon.clean()
-
-    def _tag(self, commit: CommitId) -> None:
-        try:
-            self._provider.tag(self.name, commit)
-        except Conflict as error:  # another builder was first; both images are of the same recipe
-            log.info("the tag %s was set by another builder: %s", self.name, error)
-
-    def _delete(self, vm: VmId) -> None:
-        for attempt in stamina.retry_context(on=Transient, attempts=6, timeout=60.0):
-            with attempt:
-                self._provider.delete(vm)
 
     def _script(self) -> str:
         view = GoldenScript(PACKAGES, NODE_WHEEL, self._settings.pi_package)

@@ -60,15 +60,16 @@ class GoldenStock:
         deployment: str,
         *,
         present: str,
+        kind: str = "golden",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`present` is the name of the image of the present recipe."""
+        """`present` is the name of the image of the present recipe; `kind` is the second word of such names."""
         self._provider = provider
         self._fleet = fleet
         self._deployment = deployment
         self._present = present
         self._now = now
-        self._ours = re.compile(rf"swarm-golden-{re.escape(deployment)}-[0-9a-f]{{12}}")
+        self._ours = re.compile(rf"swarm-{kind}-{re.escape(deployment)}-[0-9a-f]{{12}}")
 
     def images(self) -> list[GoldenImage]:
         """All of them, oldest first, with who uses each."""

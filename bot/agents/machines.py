@@ -189,14 +189,21 @@ class Machines:
                 self._provider.delete(vm)
         self._fleet.gone(vm)
 
-    def leave(self, vm: VmId) -> None:
+    def leave(self, vm: VmId, first: Callable[[Shell], None]) -> None:
         """Delete a machine in the background: a deletion takes Vers seconds, and nobody needs to wait for it.
 
-        It is none of the swarm's from now on. If it cannot be deleted, `delete_all` tries again.
+        It is none of the swarm's from now on. `first` has a last look at it. If it cannot be deleted, `delete_all` tries again.
         """
         with self._lock:
             if vm not in self._leaving:
-                self._leaving[vm] = self._background.submit(self.delete, vm)
+                self._leaving[vm] = self._background.submit(self._leave, vm, first)
+
+    def _leave(self, vm: VmId, first: Callable[[Shell], None]) -> None:
+        try:
+            first(self.shell(vm))
+        except BotError as error:
+            log.warning("a last look at %s: %s", vm, error)
+        self.delete(vm)
 
     def _close_line(self, vm: VmId) -> None:
         with self._lock:

@@ -114,7 +114,7 @@ class Swarm:
             roster=self._roster, machines=self._machines, spawning=spawning, pool=pool, vmtools=vmtools,
             replacing=self._replacing, tasking=tasking, gather=gather, homes=homes,
             rediscover=self._crew.rediscover, now=now, stopping=self._stopping,
-            before_spawn=self._outside.before_spawn,
+            before_spawn=self._outside.before_spawn, farewell=self._outside.farewell,
         )  # fmt: skip
         self._desk = CallDesk(
             run, fleet=fleet, plan=self._tools.plan, execute=self._tools.execute, daemon=self._crew.daemon
@@ -186,6 +186,11 @@ class Swarm:
             if watch is not None:
                 watch.unexpect(command)
             raise
+
+    def present(self) -> list[AgentLabel]:
+        """The agents whose machines are there."""
+        there = set(self._machines.all().values())
+        return [row.agent for row in self._fleet.agents(self._run) if row.vm in there]
 
     def shell_of(self, agent: AgentLabel) -> Shell:
         """The line to an agent's machine.

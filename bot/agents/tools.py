@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.agents import collect, params, rpc
@@ -19,6 +20,7 @@ from bot.agents.vmtools import VmTools
 from bot.core.errors import Cancelled, UserError
 from bot.core.models import AgentLabel, AgentState, AgentView, Role
 from bot.pipeline.journal.fleet import ToolCall
+from bot.vms.base import Shell
 
 RESULT_LIMIT_BYTES = 50_000
 _BAD = (AgentState.FAILED, AgentState.LOST, AgentState.STALLED)
@@ -48,6 +50,7 @@ class Tools:
         now: Callable[[], float],
         stopping: threading.Event,
         before_spawn: BeforeSpawn,
+        farewell: Callable[[AgentLabel, Shell], None],
     ) -> None:
         """`rediscover` follows agents again that were lost and can be reached once more, and names them."""
         self._roster = roster
@@ -63,6 +66,7 @@ class Tools:
         self._now = now
         self._stopping = stopping
         self._before_spawn = before_spawn
+        self._farewell = farewell
         self._told: set[AgentLabel] = set()
         self._tools: Mapping[str, Tool] = {
             SPAWN: self._spawn,
@@ -252,7 +256,7 @@ class Tools:
                 view.reason if over else "removed by the architect",
             )
             if view.vm is not None and view.vm in alive:
-                self._machines.leave(view.vm)
+                self._machines.leave(view.vm, partial(self._farewell, label))
         return f"Removed: {', '.join(labels) or 'nobody, there are no workers'}."
 
     # Names -----------------------------------------------------------------------------------------

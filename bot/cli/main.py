@@ -115,7 +115,10 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
     from bot.cli.host import with_host_registries
 
     console = Console(stderr=as_json)
-    settings = with_host_registries(load_settings())
+    # It ends, machines and all, when the pull request is closed: nobody waits for what comes after its opening.
+    settings = with_host_registries(load_settings()).model_copy(
+        update={"pictures": False, "transcript_days": 0}
+    )
     require(settings)
     playing = Demo(settings, issue or DOCS / "issues" / "multiplayer-snake.md", rate, console)
     status = playing.run(once=once)

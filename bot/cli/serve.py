@@ -1,5 +1,6 @@
 """The long-running commands: the web process and the worker."""
 
+import contextlib
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from bot.gateway.server import Gateway
 from bot.pipeline.build import build
 from bot.pipeline.desk import Desk
 from bot.pipeline.engine import Engine, Jobs, Steps, only_worker
+from bot.pipeline.exhibits import Exhibits
 from bot.pipeline.intake import Intake
 from bot.pipeline.lifecycle import Lifecycle
 from bot.pipeline.previews import Previews
@@ -87,7 +89,7 @@ def serve_worker(settings: Settings) -> None:
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)
         previews = Previews(rooms)
-        desk = Desk(rooms)
+        desk, exhibits = Desk(rooms), Exhibits(rooms)
         intake = Intake(
             rooms,
             desk,
@@ -102,6 +104,7 @@ def serve_worker(settings: Settings) -> None:
             build=lambda run: build(rooms, steps, RunId(run)),
             end_preview=lambda run: steps.run("end_preview", lambda: previews.expire(RunId(run))),
             show_again=lambda order: _show_again(steps, desk, order),
+            exhibit=lambda run: _exhibit(steps, exhibits, RunId(run)),
         )
         leftovers = wiring.reaper(settings, kept, wiring.provider(settings))
         run_every(stop, SWEEP_EVERY_S, "the sweep for leftovers", leftovers.sweep)
@@ -140,6 +143,16 @@ def _show_again(steps: Steps, desk: Desk, order: str) -> None:
         steps.run("show_again", lambda: desk.show_again(order))
     except BotError as error:
         log.error("preview %s: %s", order, error)
+
+
+def _exhibit(steps: Steps, exhibits: Exhibits, run: RunId) -> None:
+    try:
+        steps.run("exhibit", lambda: exhibits.add(run))
+    except BotError as error:
+        why = str(error)
+        log.error("exhibits of build %s: %s", run, why)
+        with contextlib.suppress(BotError):
+            steps.run("no_exhibit", lambda: exhibits.give_up(run, why))
 
 
 def _drain(engine: Engine, gateway: Gateway) -> None:

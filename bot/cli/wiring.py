@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from flask import Flask
 
+from bot.agents.camera import CameraImages
 from bot.agents.golden import GoldenImages, GoldenSettings, Warm
 from bot.agents.lines import Lines
 from bot.agents.outcome import Profile, SwarmLimits
@@ -33,6 +34,7 @@ from bot.pipeline.journal.migrate import migrate as migrate_journal
 from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.transcripts import Transcripts
 from bot.pipeline.journal.usage import Usage
 from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
@@ -85,6 +87,7 @@ class Stores:
     results: Results
     orders: Orders
     credentials: Credentials
+    transcripts: Transcripts
 
 
 def stores(settings: Settings) -> Stores:
@@ -99,6 +102,7 @@ def stores(settings: Settings) -> Stores:
         Results(database),
         Orders(database, time.time),
         Credentials(database, time.time),
+        Transcripts(database, time.time, settings.transcript_days),
     )
 
 
@@ -192,6 +196,21 @@ def _warm(settings: Settings) -> Warm | None:
     )
 
 
+def camera_images(
+    settings: Settings, kept: Stores, vers: VersProvider, connect: SshConnector, lines: Lines
+) -> CameraImages:
+    """Finds or builds the image of machines that take pictures."""
+    return CameraImages(
+        provider=vers,
+        connect=connect,
+        fleet=kept.fleet,
+        lines=lines,
+        texts=texts(),
+        vm_files=templates() / "vm",
+        deployment=settings.deployment,
+    )
+
+
 def rooms(
     settings: Settings,
     kept: Stores,
@@ -269,6 +288,8 @@ def rooms(
         lines=lines,
         github=github or github_app(settings),
         golden=golden_images(settings, kept, vers, connect, lines),
+        camera=camera_images(settings, kept, vers, connect, lines) if settings.pictures else None,
+        transcripts=kept.transcripts,
         texts=words,
         preview_tools=PreviewTools((preview / "app.py").read_text(), (preview / "bridge.js").read_text()),
         limits=Limits(
@@ -327,6 +348,7 @@ def web_app() -> Flask:
         runs=kept.runs,
         fleet=kept.fleet,
         usage=kept.usage,
+        transcripts=kept.transcripts,
         enqueue=Jobs(settings.database_url).event,
         texts=texts(),
         static_folder=templates() / "web" / "static",

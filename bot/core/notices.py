@@ -112,3 +112,24 @@ class CiView:
     """The commit that workflows run on; empty when the branch has moved."""
     seen: str
     head: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptLink:
+    """Where one agent's transcript can be read."""
+
+    agent: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExhibitsView:
+    """`github/exhibits.md.j2`: what is added to a pull request after it was opened."""
+
+    picture: str
+    """Address of the picture; empty without one."""
+    commit: str
+    """What the preview shows."""
+    problem: str
+    """Why there is no picture, though there should be one."""
+    transcripts: tuple[TranscriptLink, ...]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bot.core import words
 from bot.core.authorship import Authors
-from bot.core.models import AppKind, Artifact, Evidence, LeftOut, Tokens
+from bot.core.models import AppKind, Artifact, Evidence, LeftOut, RunId, Tokens
 from bot.core.procfile import how_to_run
 from bot.core.snapshot import AgentLine, PhaseLine, Snapshot, agent_line, phase_lines
 from bot.core.views import marker
@@ -14,6 +14,11 @@ FILES_SHOWN = 100
 """GitHub allows a body 65,536 characters; the page must stay below with room for the rest."""
 LEFT_OUT_SHOWN = 50
 SEAMS_SHOWN = 30
+
+
+def exhibits_marks(run: RunId) -> tuple[str, str]:
+    """What stands hidden around the place of picture and transcripts in a pull request's text."""
+    return f"<!-- swarm-build:exhibits={run} -->", "<!-- /swarm-build:exhibits -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,10 @@ class PullRequestView:
     status_url: str
     warnings: tuple[str, ...]
     branch: str
+    exhibits: tuple[str, str]
+    """Hidden marks around the place for a picture and transcripts, which come later."""
+    picture: bool
+    """Whether there will be one."""
 
 
 def pull_request_view(
@@ -116,6 +125,7 @@ def pull_request_view(
     lives_until: float | None = None,
     made: Made = Made(),
     whole: Sequence[Artifact] | None = None,
+    picture: bool = False,
 ) -> PullRequestView:
     """The pull request's page.
 
@@ -131,6 +141,7 @@ def pull_request_view(
         cap_microusd: what the run may spend.
         status_url: address of the status page, or empty.
         branch: the pull request's head.
+        picture: whether a picture of the preview will be taken.
         made: who wrote what, and what the architect says of it.
     """
     brief, used = seen.brief, seen.spent
@@ -180,6 +191,8 @@ def pull_request_view(
         status_url=status_url,
         warnings=tuple(words.one_line(text, 300) for text in seen.warnings[-10:]),
         branch=branch,
+        exhibits=exhibits_marks(seen.run),
+        picture=picture and evidence.ok and bool(evidence.url),
     )
 
 

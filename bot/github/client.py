@@ -11,7 +11,7 @@ from github import GithubException
 from github.PullRequest import PullRequest as GhPullRequest
 from github.Repository import Repository as GhRepository
 
-from bot.core.errors import Conflict, NotFound, UserError
+from bot.core.errors import Conflict, NotFound, Transient, UserError
 from bot.core.models import Artifact, Repo
 from bot.core.policy import Permission, permission_of
 from bot.github.bodies import cut, marked, tag
@@ -34,6 +34,9 @@ _NO_COMMIT = (
     "{repo} has no commit yet, so there is nothing that a pull request could be opened against: "
     "create a first file on its page (a README will do), then ask again"
 )
+
+
+_KEEP_TRIES = 5
 
 
 class Repository(Shown):
@@ -247,6 +250,26 @@ class Repository(Shown):
 
         self._door.ensure(f"setting the branch {name}", Access.CONTENTS, look, make)
 
+    def keep(self, branch: str, file: Artifact, message: str) -> str:
+        """Put a file on a branch that has nothing in common with the code; made if missing, never forced.
+
+        Returns:
+            The sha of a commit that has the file.
+
+        Raises:
+            Transient: others were quicker several times in a row.
+        """
+        for _ in range(_KEEP_TRIES):
+            head = self.branch_head(branch)
+            tree = self.commit_at(head).tree_sha if head else ""
+            sha = self.commit([file], parent_sha=head or "", base_tree=tree, message=message)
+            try:
+                self.ensure_branch(branch, sha, only_from=(head,) if head else ())
+            except Conflict:
+                continue
+            return sha
+        raise Transient(f"the branch {branch} moves faster than a file can be put on it")
+
     def delete_branch(self, name: str) -> None:
         """Delete a branch; one that is gone already is fine."""
         path = f"{self._path}/git/refs/heads/{quote(name)}"
@@ -293,6 +316,21 @@ class Repository(Shown):
                 lambda _: found.edit(title=title, body=text),
             )
         return PullRequest(found.number, found.html_url, found.draft, found.head.sha)
+
+    def change_pull_request(self, number: int, change: Callable[[str], str]) -> bool:
+        """Change the text of a pull request as it stands now, whoever edited it; whether there was something to change."""
+
+        def read(repo: GhRepository) -> GhPullRequest:
+            return repo.get_pull(number)
+
+        doing = f"editing pull request {number}"
+        found = self._door.again(doing, Access.PULL_REQUESTS, read)
+        before = (found.body or "").replace("\r\n", "\n")
+        after = cut(change(before))
+        if after == before:
+            return False
+        self._door.again(doing, Access.PULL_REQUESTS, lambda _: found.edit(body=after))
+        return True
 
 
 def _head(repo: GhRepository, name: str) -> str | None:

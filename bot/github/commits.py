@@ -89,6 +89,8 @@ class CommitWriter:
     ) -> str:
         """The sha of a commit on `parent_sha` whose tree is `base_tree` with `files` laid over it, without `deleted`.
 
+        Both empty make a commit that nothing lies below.
+
         Raises:
             Conflict: GitHub refuses a file; the message names it.
             BotError: see `bot.github.errors`.
@@ -97,7 +99,7 @@ class CommitWriter:
         gone = [Entry(path, "100644") for path in deleted]
         for chunk in chunks([*gone, *self._entries(files)]):
             tree = self._tree(chunk, tree)
-        commit = {"message": message, "tree": tree, "parents": [parent_sha]}
+        commit = {"message": message, "tree": tree, "parents": [parent_sha] if parent_sha else []}
         return self._door.again("creating the commit", Access.CONTENTS, self._creation("commits", commit))
 
     def _entries(self, files: Sequence[Artifact]) -> list[Entry]:
@@ -123,7 +125,8 @@ class CommitWriter:
         """Lay entries over a tree; halves what GitHub chokes on."""
         doing = f"storing {entries[0].path}" if len(entries) == 1 else f"storing {len(entries)} files"
 
-        send = self._creation("trees", {"base_tree": base_tree, "tree": [entry.line() for entry in entries]})
+        below = {"base_tree": base_tree} if base_tree else {}
+        send = self._creation("trees", {**below, "tree": [entry.line() for entry in entries]})
         if len(entries) == 1:
             return self._door.again(doing, Access.CONTENTS, send)
         try:

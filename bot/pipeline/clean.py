@@ -1,4 +1,4 @@
-"""The clean machine of a build: branched ahead, used once, recorded before it exists."""
+"""Machines of a build for one use: the preview's, branched ahead, and others; recorded before they exist."""
 
 from concurrent.futures import Executor, Future
 from typing import Self
@@ -11,16 +11,25 @@ PURPOSE = "preview"
 
 
 class CleanMachine:
-    """At most one live machine for the preview of a build.
+    """At most one live machine of a build for one purpose, by default its preview.
 
     A machine that a former process left is never used: nobody knows how far it came. It is deleted first.
     """
 
-    def __init__(self, rooms: Rooms, run: RunId, golden: CommitId, keep_until: float | None = None) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        run: RunId,
+        golden: CommitId,
+        keep_until: float | None = None,
+        purpose: str = PURPOSE,
+    ) -> None:
+        """`purpose` tells it from other machines of the build that outlive it."""
         self._rooms = rooms
         self._run = run
         self._golden = golden
         self._keep_until = keep_until
+        self._purpose = purpose
         self._ahead: Future[Shell] | None = None
 
     @classmethod
@@ -48,7 +57,7 @@ class CleanMachine:
             # That waited: what is being branched has to be written down before it can be deleted.
             ahead.result().close()
         for row in self._rooms.fleet.machines(self._run):
-            if row.purpose.startswith(PURPOSE):
+            if row.purpose.startswith(self._purpose):
                 if row.vm is None:
                     self._rooms.fleet.abandon(row.intent)
                 else:
@@ -60,11 +69,18 @@ class CleanMachine:
 
     def _branch(self) -> VmId:
         rooms = self._rooms
-        used = [row for row in rooms.fleet.machines(self._run, live=False) if row.purpose.startswith(PURPOSE)]
-        row = rooms.fleet.intend(self._run, f"{PURPOSE}-{len(used) + 1}", self._golden, self._keep_until)
+        used = [
+            row
+            for row in rooms.fleet.machines(self._run, live=False)
+            if row.purpose.startswith(self._purpose)
+        ]
+        row = rooms.fleet.intend(
+            self._run, f"{self._purpose}-{len(used) + 1}", self._golden, self._keep_until
+        )
         (vm,) = rooms.provider.branch(self._golden)
         rooms.fleet.bind(row.intent, vm)
         rooms.provider.label(
-            vm, {"app": "swarm-build", "deployment": rooms.deployment, "run": self._run, "agent": PURPOSE}
+            vm,
+            {"app": "swarm-build", "deployment": rooms.deployment, "run": self._run, "agent": self._purpose},
         )
         return vm

@@ -12,7 +12,7 @@ from bot.core.plan import Plan
 from bot.github.client import Repository
 from bot.github.publish import RUN_TRAILER
 from bot.github.values import DeploymentState
-from bot.pipeline.clean import CleanMachine
+from bot.pipeline.clean import PURPOSE, CleanMachine
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
 from bot.pipeline.show import show
@@ -36,7 +36,7 @@ class Desk:
         until = rooms.now() + seconds
         already = True
         for row in rooms.fleet.machines(run):
-            if row.vm is not None and row.keep_until is not None:
+            if row.vm is not None and row.keep_until is not None and row.purpose.startswith(PURPOSE):
                 already = row.keep_until >= until
                 until = max(until, row.keep_until)
                 rooms.fleet.keep_vm(row.vm, until)

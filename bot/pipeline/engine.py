@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 APPLICATION = "swarm-build"
 VERSION = "swarm-1"
 """Pinned by hand: DBOS's default, a hash of the sources, would strand every build in flight at each deploy."""
-EVENTS, BUILDS, HOUSEKEEPING = "events", "builds", "housekeeping"
+EVENTS, BUILDS, HOUSEKEEPING, EXHIBITS = "events", "builds", "housekeeping", "exhibits"
 HANDLE_EVENT, BUILD, END_PREVIEW, SHOW_AGAIN = "handle_event", "build_v1", "end_preview", "show_again"
+EXHIBIT = "exhibit"
 
 Workflow = Callable[[str], None]
 
@@ -134,10 +135,21 @@ class Jobs:
         """Start a build's branch again, soon; once per delivery. `order` is for `Desk.show_again`."""
         self._keep_house(SHOW_AGAIN, f"show-{delivery}", order)
 
-    def _keep_house(self, workflow: str, job: str, argument: str, delay_s: float | None = None) -> None:
+    def exhibit(self, run: str) -> None:
+        """Add picture and transcripts to what a build shows, soon; once per build."""
+        self._keep_house(EXHIBIT, f"exhibit-{run}", run, queue=EXHIBITS)
+
+    def _keep_house(
+        self,
+        workflow: str,
+        job: str,
+        argument: str,
+        delay_s: float | None = None,
+        queue: str = HOUSEKEEPING,
+    ) -> None:
         options: EnqueueOptions = {
             "workflow_name": workflow,
-            "queue_name": HOUSEKEEPING,
+            "queue_name": queue,
             "workflow_id": job,
             "app_version": VERSION,
         }
@@ -220,7 +232,13 @@ class Engine:
         self._concurrent_builds = concurrent_builds
 
     def launch(
-        self, *, handle_event: Workflow, build: Workflow, end_preview: Workflow, show_again: Workflow
+        self,
+        *,
+        handle_event: Workflow,
+        build: Workflow,
+        end_preview: Workflow,
+        show_again: Workflow,
+        exhibit: Workflow,
     ) -> None:
         """Register the workflows, take up what a former process left, and start to poll the queues."""
         self._register_queues()
@@ -240,6 +258,7 @@ class Engine:
         DBOS.workflow(name=BUILD)(_named("build", build))
         DBOS.workflow(name=END_PREVIEW)(_named("end_preview", end_preview))
         DBOS.workflow(name=SHOW_AGAIN)(_named("show_again", show_again))
+        DBOS.workflow(name=EXHIBIT)(_named("exhibit", exhibit))
         DBOS.launch()
 
     def _register_queues(self) -> None:
@@ -257,6 +276,8 @@ class Engine:
                 polling_interval_sec=0.25,
             )
             client.register_queue(HOUSEKEEPING, worker_concurrency=2, polling_interval_sec=2.0)
+            # Apart from the rest: the first one builds an image, which takes minutes.
+            client.register_queue(EXHIBITS, worker_concurrency=1, polling_interval_sec=2.0)
         finally:
             client.destroy()
 

@@ -87,6 +87,9 @@ class FolderJob(Job):
             self._rooms.fleet.keep_vm(evidence.vm, self._rooms.now() + self._plan.preview_s)
         self._rooms.runs.keep(self._run, folder=str(self._folder), published_at=self._rooms.now())
 
+    def _exhibit(self) -> None:
+        """There is no page to put it on."""
+
 
 def plan_by_hand(rooms: Rooms, options: Options) -> Plan:
     """How a build is done that a person started here: nobody else has to approve it."""

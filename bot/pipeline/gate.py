@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from bot.agents.outside import Message, Outside
 from bot.core.codec import load
 from bot.core.errors import Cancelled
-from bot.core.models import Brief, OrderKind, RunId, RunState
+from bot.core.models import AgentLabel, Brief, OrderKind, RunId, RunState
 from bot.core.notices import gate_view
 from bot.core.plan import Plan
 from bot.core.prompts import FinishPrompt, RevisePrompt
+from bot.pipeline.exhibits import keep_session
 from bot.pipeline.rooms import Rooms
+from bot.vms.base import Shell
 
 _LOOK_EVERY_S = 1.0
 
@@ -26,7 +28,10 @@ class Gate:
 
     def outside(self) -> Outside:
         """What the swarm asks."""
-        return Outside(self._before_spawn, self._messages, self._paused_s)
+        return Outside(self._before_spawn, self._messages, self._paused_s, self._farewell)
+
+    def _farewell(self, agent: AgentLabel, shell: Shell) -> None:
+        keep_session(self.rooms, self.run, agent, shell)
 
     def _messages(self) -> Sequence[Message]:
         orders = self.rooms.orders.of(self.run, OrderKind.FINISH)

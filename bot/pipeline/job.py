@@ -32,6 +32,7 @@ from bot.patience import watched
 from bot.pipeline import narrate, planning
 from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
+from bot.pipeline.exhibits import keep_sessions
 from bot.pipeline.gate import Gate
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.previews import Previews
@@ -244,6 +245,7 @@ class Job:
 
     def finish(self) -> None:
         """The swarm's machines go; the preview's stays if a visitor can reach it."""
+        self._exhibit()
         self._clear(keep_preview=load(Evidence, self._facts["evidence"]).ok and bool(self._evidence_url()))
         self._rooms.results.forget(self._run)
         request = self._record.request
@@ -258,8 +260,15 @@ class Job:
     def end(self, reason: str) -> None:
         """Whatever happened before: after this no machine of the build is left."""
         self._rooms.runs.record(self._run, "note", text=f"cleaning up: {reason}" if reason else "cleaning up")
+        if "golden" in self._facts and not self._rooms.runs.cancellation(self._run):
+            self._exhibit()
         self._clear(keep_preview=False)
         self._rooms.results.forget(self._run)
+
+    def _exhibit(self) -> None:
+        """Whoever waits for the pull request does not wait for a picture; that and transcripts come after it."""
+        keep_sessions(self._rooms, self._run, self._the_swarm())
+        self._rooms.jobs.exhibit(self._run)
 
     # What the steps share --------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ def pull_request(rooms: Rooms, run: RunId, whole: list[Artifact]) -> Told:
         status_url=rooms.status_page(run),
         branch=branch_of(seen.request.issue),
         lives_until=now + plan.preview_s if alive else None,
+        picture=rooms.camera is not None,
         made=_made(rooms, run, facts, files),
     )
     commit = commit_message_view(seen, files=len(files))

@@ -8,7 +8,7 @@ from bot.core.errors import BotError
 from bot.core.models import Evidence, Published, Repo, RunId
 from bot.core.pull_views import StaleView
 from bot.github.values import DeploymentState
-from bot.pipeline.clean import CleanMachine
+from bot.pipeline.clean import PURPOSE, CleanMachine
 from bot.pipeline.journal.fleet import VmRow
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
@@ -46,7 +46,7 @@ class Previews:
             published = load(Published, run.result["published"]) if "published" in run.result else None
             if published is None or published.pull_request != number or published.commit_sha == head_sha:
                 continue
-            if not any(vm.keep_until is not None for vm in self.rooms.fleet.machines(run.id)):
+            if not self._kept(run.id):
                 continue
             evidence = load(Evidence, run.result["evidence"])
             view = StaleView(published.commit_sha[:9], head_sha[:9], login, evidence.url)
@@ -76,4 +76,8 @@ class Previews:
                 log.warning("deployment %s of build %s: %s", published.deployment_id, run, error)
 
     def _kept(self, run: RunId | None = None) -> list[VmRow]:
-        return [vm for vm in self.rooms.fleet.machines(run) if vm.keep_until is not None]
+        return [
+            vm
+            for vm in self.rooms.fleet.machines(run)
+            if vm.keep_until is not None and vm.purpose.startswith(PURPOSE)
+        ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bot.agents.camera import CameraImages
 from bot.agents.golden import GoldenImages
 from bot.agents.lines import Lines
 from bot.agents.outside import Outside
@@ -19,6 +20,7 @@ from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.orders import Orders
 from bot.pipeline.journal.results import Results
 from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.transcripts import Transcripts
 from bot.pipeline.journal.usage import Usage
 from bot.pipeline.pace import Pace
 from bot.pipeline.preview import PreviewTools
@@ -50,6 +52,9 @@ class Rooms:
     lines: Lines
     github: GitHubApp
     golden: GoldenImages
+    camera: CameraImages | None
+    """None if no pictures are taken."""
+    transcripts: Transcripts
     texts: Texts
     preview_tools: PreviewTools
     limits: Limits

@@ -2,6 +2,7 @@
 
 from bot.core.models import RunId, RunState
 from bot.core.policy import Concern, Standing
+from bot.pipeline.clean import PURPOSE
 from bot.pipeline.journal.runs import Run, Runs
 from bot.pipeline.rooms import Rooms
 
@@ -41,4 +42,7 @@ def standing_of(rooms: Rooms, concern: Concern, builds: list[Run], delivery: str
 
 
 def _shown(rooms: Rooms, run: RunId) -> bool:
-    return any(row.vm is not None and row.keep_until is not None for row in rooms.fleet.machines(run))
+    return any(
+        row.vm is not None and row.keep_until is not None and row.purpose.startswith(PURPOSE)
+        for row in rooms.fleet.machines(run)
+    )

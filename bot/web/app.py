@@ -11,6 +11,7 @@ from bot.core.errors import Transient
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.transcripts import Transcripts
 from bot.pipeline.journal.usage import Usage
 from bot.web.pages import Desk, ProblemPage, pages, site_of
 from bot.web.setup import AppIdentity, SetUp, setup_pages
@@ -35,6 +36,7 @@ def create_app(
     runs: Runs,
     fleet: Fleet,
     usage: Usage,
+    transcripts: Transcripts,
     enqueue: Enqueue,
     texts: Texts,
     static_folder: Path,
@@ -50,6 +52,7 @@ def create_app(
         runs: deliveries and builds; `usage` and `fleet` are read for the pages.
         fleet: machines and agents.
         usage: money.
+        transcripts: what agents said and did.
         enqueue: puts a stored delivery on the queue, in the transaction that stores it.
         texts: the templates; those below "web/" are used.
         static_folder: style sheet, script and logo, as files ("templates/web/static").
@@ -60,7 +63,9 @@ def create_app(
     """
     app = Flask(__name__, static_folder=str(static_folder.resolve()), static_url_path="/static")
     app.register_blueprint(webhook(Intake(identity, runs, enqueue, trigger_label)))
-    app.register_blueprint(pages(Desk(runs, fleet, usage, texts, now, site_of(github_url), trigger_label)))
+    app.register_blueprint(
+        pages(Desk(runs, fleet, usage, transcripts, texts, now, site_of(github_url), trigger_label))
+    )
     if set_up is not None:
         app.register_blueprint(setup_pages(set_up))
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, abort, jsonify
 
 from bot.core import words
 from bot.core.errors import NotFound, translate
-from bot.core.models import RunId, RunState
+from bot.core.models import AgentLabel, RunId, RunState
 from bot.core.snapshot import Snapshot
 from bot.core.texts import Texts
 from bot.core.views import ProgressView, progress_view
@@ -17,10 +17,16 @@ from bot.pipeline.journal.database import DATABASE_ERRORS
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import RunEvent, Runs, elapsed_s
 from bot.pipeline.journal.snapshot import snapshot
+from bot.pipeline.journal.transcripts import Transcripts
 from bot.pipeline.journal.usage import Usage
 
 EVENTS_SHOWN = 300
 BUILDS_SHOWN = 50
+STRANGER = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""For a page that agents had a hand in: its scripts run, in an origin of nobody's, and reach nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Desk:
     runs: Runs
     fleet: Fleet
     usage: Usage
+    transcripts: Transcripts
     texts: Texts
     now: Callable[[], float]
     site: str
@@ -64,6 +71,8 @@ class BuildPage:
     tokens_out: str
     requirements: tuple[str, ...]
     problem: str
+    transcripts: tuple[AgentLabel, ...]
+    """Agents whose transcript there is."""
     events: tuple[EventLine, ...]
     poll: str
 
@@ -139,6 +148,14 @@ def pages(desk: Desk) -> Blueprint:
             html=desk.texts.render("web/build_live.html.j2", page),
         )
 
+    @routes.get("/builds/<run>/transcripts/<agent>")
+    def transcript(run: str, agent: str) -> Response:
+        with translate(DATABASE_ERRORS, "reading the transcript"):
+            page = desk.transcripts.page(RunId(run), agent)
+        if page is None:
+            abort(404, "There is no such transcript, or it was kept for as long as they are.")
+        return Response(page, mimetype="text/html", headers={"Content-Security-Policy": STRANGER})
+
     return routes
 
 
@@ -156,7 +173,7 @@ def _build(desk: Desk, run: RunId) -> BuildPage:
     try:
         with translate(DATABASE_ERRORS, "reading the build"):
             seen = snapshot(run, desk.runs, desk.fleet, desk.usage)
-            events = desk.runs.events(run)
+            events, transcripts = desk.runs.events(run), desk.transcripts.pages(run)
     except NotFound:
         abort(404, "No such build.")
     repo_url = f"{desk.site}/{seen.request.repo.full_name}"
@@ -173,6 +190,7 @@ def _build(desk: Desk, run: RunId) -> BuildPage:
         tokens_out=words.tokens(seen.spent.output),
         requirements=seen.brief.requirements if seen.brief else (),
         problem=_problem(seen),
+        transcripts=tuple(transcripts),
         events=tuple(event_line(each, seen.created_at) for each in reversed(events[-EVENTS_SHOWN:])),
         poll=f"/builds/{run}.json",
     )

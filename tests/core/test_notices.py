@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from bot.core.models import AgentLabel, AppKind, Brief, Component, RunId
-from bot.core.notices import CiView, ExtendedView, QuestionsView, ShownView, gate_view
+from bot.core.notices import (
+    CiView,
+    ExhibitsView,
+    ExtendedView,
+    QuestionsView,
+    ShownView,
+    TranscriptLink,
+    gate_view,
+)
 from bot.core.prompts import AnsweredPrompt, FinishPrompt, RevisePrompt
 from bot.core.texts import Texts, default_loader
 from tests.core.snapshots import assert_snapshot
@@ -56,6 +64,20 @@ def test_gate() -> None:
             "shown",
             ShownView("c0ffee123", "", "", "nothing listened on port 3000", "Error: boom"),
         ),
+        (
+            "exhibits",
+            "exhibits",
+            ExhibitsView(
+                "https://github.com/o/r/blob/beef/issue-1/a.png?raw=true",
+                "c0ffee123",
+                "",
+                (
+                    TranscriptLink("architect", "https://swarm.example/builds/a/transcripts/architect"),
+                    TranscriptLink("server", "https://swarm.example/builds/a/transcripts/server"),
+                ),
+            ),
+        ),
+        ("exhibits_none", "exhibits", ExhibitsView("", "c0ffee123", "the browser | did not start", ())),
         ("ci", "ci", CiView("c0ffee123", "beef12345", "c0ffee123")),
         ("ci_moved", "ci", CiView("", "beef12345", "c0ffee123")),
     ],

@@ -306,3 +306,29 @@ def test_a_token_that_was_withdrawn(hub: Hub, repository: Repository) -> None:
     repository.base()
     hub.fault(path_regex="^/repos/", status=401, message="Bad credentials")
     assert repository.base().branch == "main"
+
+
+def test_a_file_is_kept_on_a_branch_of_its_own(hub: Hub) -> None:
+    """The branch begins with nothing, grows with each file, and takes nobody's commit away."""
+    repository = hub.repository()
+    first = repository.keep("swarm/evidence", Artifact("a.png", b"\x89PNG\0"), "One")
+    person = hub.push_as("alice", "swarm/evidence", {"note.txt": "mine"})
+    second = repository.keep("swarm/evidence", Artifact("b.png", b"\x89PNG\1"), "Two")
+    assert [each["path"] for each in hub.tree(second)] == ["a.png", "b.png", "note.txt"]
+    assert [each["sha"] for each in hub.get("commits?sha=swarm/evidence")] == [second, person, first]
+    assert hub.get(f"commits/{first}")["parents"] == []
+
+
+def test_a_pull_requests_text_is_changed_as_it_stands(hub: Hub) -> None:
+    """What a person wrote into it meanwhile stays; nothing to change is no write."""
+    repository = hub.repository()
+    base = repository.base()
+    sha = repository.commit([Artifact("a", b"b")], parent_sha=base.sha, base_tree=base.tree_sha, message="A")
+    repository.ensure_branch("swarm/issue-1", sha)
+    made = repository.ensure_pull_request(head="swarm/issue-1", base=base.branch, title="T", body="one two")
+    hub.ask("PATCH", f"pulls/{made.number}", {"body": "one two, three"})
+    assert repository.change_pull_request(made.number, lambda text: text.replace("two", "2"))
+    assert hub.get(f"pulls/{made.number}")["body"] == "one 2, three"
+    before = repository.requests
+    assert not repository.change_pull_request(made.number, lambda text: text.replace("two", "2"))
+    assert repository.requests == before + 1

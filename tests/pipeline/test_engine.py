@@ -50,7 +50,7 @@ def build(run):
         say("end")
 engine = Engine(url, concurrent_builds=2)
 engine.launch(handle_event=lambda d: say("event", d), build=build, end_preview=lambda r: say("preview", r, time.time()),
-    show_again=lambda order: say("shown", order))
+    show_again=lambda order: say("shown", order), exhibit=lambda r: say("exhibit", r))
 say("up")
 time.sleep(60)
 """

@@ -27,6 +27,8 @@ RATE = 3000.0
 """Tokens per second: the swarm thinks in seconds, and every process and machine is real."""
 REPOSITORY = "acme/arcade"
 BUILD_LIMIT_S = 150.0
+BARE: dict[str, object] = {"pictures": False, "transcript_days": 0}
+"""Most walks look at neither picture nor transcripts, and have no time for the machine that makes them."""
 
 
 @dataclass
@@ -149,6 +151,19 @@ class Walk:
         """What the provider knows of a machine."""
         return wiring.provider(self.world.settings).metadata(vm)
 
+    @contextmanager
+    def pictures(self) -> Iterator[None]:
+        """Previews are photographed and transcripts kept."""
+        plain = self.world
+        whole: dict[str, object] = {"pictures": True, "transcript_days": 1}
+        for settings in (plain.settings.model_copy(update=whole), plain.settings):
+            self.worker().end()
+            self.world.processes.all.remove(self.worker())
+            self.world = replace(plain, settings=settings)
+            self.world.start_worker()
+            if settings is not plain.settings:
+                yield
+
     def kill_worker(self) -> None:
         """As the kernel would: no signal handler, no farewell."""
         child = self.worker()
@@ -170,7 +185,7 @@ class Walk:
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """The running product, on a fresh database and a fresh GitHub."""
-    settings = with_host_registries(load_settings())
+    settings = with_host_registries(load_settings()).model_copy(update=BARE)
     require_machines(settings.swarm_cache)
     state = tmp_path_factory.mktemp("world")
     with children(state / "logs") as processes:

@@ -179,3 +179,23 @@ def test_history(kind: str, data: dict[str, object], text: str) -> None:
 def test_site(api: str, site: str) -> None:
     """Where people look follows from the API's address."""
     assert site_of(api) == site
+
+
+def test_a_transcript_is_a_strangers_page(world: World) -> None:
+    """It may run its scripts, in an origin of nobody's; what was not kept, or is no page yet, is not there."""
+    run = start_build(world, "000000000001")
+    world.transcripts.store(run, {"architect": b"<script>1</script>"}, pages=True)
+    world.transcripts.store(run, {"server": b"{}"}, pages=False)
+    client = world.app().test_client()
+    answer = client.get(f"/builds/{run}/transcripts/architect")
+    assert answer.data == b"<script>1</script>"
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+    assert "allow-same-origin" not in policy
+    assert client.get(f"/builds/{run}/transcripts/server").status_code == 404
+    text = page(world, f"/builds/{run}")
+    assert f"/builds/{run}/transcripts/architect" in text
+    assert "transcripts/server" not in text
+    world.clock.at += 31 * 86_400
+    world.transcripts.store(RunId("000000000002"), {"x": b"y"}, pages=True)
+    assert client.get(f"/builds/{run}/transcripts/architect").status_code == 404

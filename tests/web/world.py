@@ -35,6 +35,7 @@ from bot.core.texts import Texts, default_loader
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.runs import Runs
+from bot.pipeline.journal.transcripts import Transcripts
 from bot.pipeline.journal.usage import Usage
 from bot.web.app import create_app
 from bot.web.setup import AppIdentity, SetUp
@@ -69,6 +70,7 @@ class World:
         self.runs = Runs(self.engine, self.clock)
         self.fleet = Fleet(self.engine, self.clock)
         self.usage = Usage(self.engine, self.clock, cap_microusd=10_000_000)
+        self.transcripts = Transcripts(self.engine, self.clock, keep_days=30)
         self.enqueue: Callable[[Any, str, str], None] = lambda _db, delivery, repo: self.queued.append(
             (delivery, repo)
         )
@@ -79,6 +81,7 @@ class World:
             runs=self.runs,
             fleet=self.fleet,
             usage=self.usage,
+            transcripts=self.transcripts,
             enqueue=self.enqueue,
             texts=Texts(default_loader(TEMPLATES)),
             static_folder=TEMPLATES / "web" / "static",

@@ -191,6 +191,17 @@ artifacts = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+transcripts = Table(
+    "transcripts",
+    metadata,
+    Column("run", String(32), primary_key=True),
+    Column("agent", String(32), primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # gzip: pi's JSON lines, or the page made of them
+    Column("is_page", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+Index("transcripts_by_age", transcripts.c.created_at)
+
 golden_images = Table(
     "golden_images",
     metadata,

@@ -1,8 +1,9 @@
 """Pages of a repository's files and commits, and the list of repositories."""
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from markupsafe import Markup
 
+from bot.core.pictures import image_type
 from bot.local.github.clock import from_git_date
 from bot.local.github.gitstore import GitRepository, TreeEntry
 from bot.local.github.pages import build, diffs, views
@@ -33,6 +34,8 @@ def add_code_pages(pages: Blueprint, desk: Desk) -> None:
     @pages.get("/<owner>/<name>/tree/<path:where>")
     @pages.get("/<owner>/<name>/blob/<path:where>")
     def at(owner: str, name: str, where: str) -> Response:
+        if request.args.get("raw") == "true":
+            return raw(owner, name, where)
         with desk.world.store.lock:
             repo = desk.repo(owner, name)
             branch, path = split(desk.world.git(repo), where)
@@ -49,7 +52,8 @@ def add_code_pages(pages: Blueprint, desk: Desk) -> None:
                 raise not_found()
             # Foreign bytes: never as a page of this site.
             headers = {"X-Content-Type-Options": "nosniff"}
-            return Response(git.read_blob(entry.sha), mimetype="text/plain", headers=headers)
+            content = git.read_blob(entry.sha)
+            return Response(content, mimetype=image_type(content) or "text/plain", headers=headers)
 
     @pages.get("/<owner>/<name>/commit/<sha>")
     def commit(owner: str, name: str, sha: str) -> Response:
