@@ -18,7 +18,7 @@ from bot.core.models import AppKind, Artifact, LeftOut
 from bot.core.paths import EXCLUDED, Verdict, judge, shown
 from bot.core.procfile import procfile
 from bot.core.secrets import secret_in
-from bot.core.tree import NOTES_FOLDER, Listing, blob_sha, outside
+from bot.core.tree import ANYWHERE, NOTES_FOLDER, Bounds, Listing, blob_sha
 
 SPEC_FILE = "SPEC.md"
 PROCFILE = "Procfile"
@@ -69,7 +69,7 @@ def exclude_patterns() -> tuple[str, ...]:
 
 
 def inspect(
-    tar: bytes, *, limits: Limits = Limits(), base: Listing | None = None, target: str = ""
+    tar: bytes, *, limits: Limits = Limits(), base: Listing | None = None, bounds: Bounds = ANYWHERE
 ) -> Inspection:
     """Judge every member of an uncompressed tar of a workspace that is not, as it is, in `base`.
 
@@ -80,13 +80,13 @@ def inspect(
         tar: the workspace.
         limits: for what is new or changed.
         base: what the workspace started from.
-        target: a folder; what is changed elsewhere is left out. The specification moves into it.
+        bounds: what is changed beyond them is left out. The specification moves into the target folder.
 
     Raises:
         Permanent: the tar is damaged or cut short.
     """
     with translate(TAR_ERRORS, "the workspace could not be read"):
-        judging = _Judging(limits, base or {}, target)
+        judging = _Judging(limits, base or {}, bounds)
         with tarfile.open(
             fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8", tarinfo=_bounded_headers()
         ) as archive:
@@ -164,10 +164,10 @@ def _content(member: tarfile.TarInfo, archive: tarfile.TarFile) -> bytes:
 class _Judging:
     """The state of one inspection: what was taken, and what was not."""
 
-    def __init__(self, limits: Limits, base: Listing, target: str) -> None:
+    def __init__(self, limits: Limits, base: Listing, bounds: Bounds) -> None:
         self._limits = limits
         self._base = base
-        self._target = target
+        self._bounds = bounds
         self._base_folded = {_folded(path): path for path in base}
         self._notes: dict[str, str] = {}
         self._files: dict[str, Artifact] = {}
@@ -179,8 +179,8 @@ class _Judging:
     def consider(self, path: str, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
         if self._is_note(path, member, archive) or self._is_unchanged(path, member, archive):
             return
-        if self._target and path == SPEC_FILE:
-            path = f"{self._target}/{path}"
+        if self._bounds.target and path == SPEC_FILE:
+            path = f"{self._bounds.target}/{path}"
         verdict = judge(path) or self._of_place(path) or self._of_member(path, member)
         if verdict is None:
             content = _content(member, archive)
@@ -214,9 +214,8 @@ class _Judging:
         return same_mode and blob_sha(_content(member, archive)) == there.sha
 
     def _of_place(self, path: str) -> Verdict | None:
-        if outside(path, self._target):
-            return Verdict(path, f"outside of {self._target}/, the folder that builds are kept in")
-        return None
+        reason = self._bounds.reason(path)
+        return Verdict(path, reason) if reason else None
 
     def _of_member(self, path: str, member: tarfile.TarInfo) -> Verdict | None:
         if member.issym() or member.islnk():

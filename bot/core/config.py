@@ -12,6 +12,7 @@ from pydantic import field_validator as check
 
 from bot.core.commands import duration_s
 from bot.core.errors import UserError
+from bot.core.paths import judge
 from bot.core.policy import LABEL_WORD, plausible_label
 
 PATH = ".github/swarm.yml"
@@ -19,6 +20,7 @@ _LARGEST_BYTES = 64 * 1024
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OURS = frozenset({"PORT", "HOME", "PATH", "CI", "NODE_ENV"})
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|PRIVATE_KEY|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_LONGEST_PATH, _MOST_PATHS = 200, 100
 _TAKEN_PORTS = frozenset({22, 8898, 8899})
 
 _Model = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -56,6 +58,13 @@ class RepoConfig(BaseModel):
         None, description="The port that the app listens on, if it is not the one in $PORT."
     )
     preview_ttl: str | None = Field(None, description="How long a preview lives: 24h, 3d, 90m.")
+    target: str | None = Field(None, description="The folder that builds are kept in.")
+    protected: tuple[str, ...] = Field(
+        (), description="Files, folders (with a slash at the end) and patterns that builds leave as they are."
+    )
+    ci: StrictBool | None = Field(
+        None, description="Whether the repository's workflows run on a build before a person has looked."
+    )
 
     @check("label")
     @classmethod
@@ -103,6 +112,31 @@ class RepoConfig(BaseModel):
             except ValueError:
                 raise ValueError("this is a time up to 30 days, such as 24h, 3d or 90m") from None
         return value
+
+    @check("target")
+    @classmethod
+    def _target(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        folder = value.strip().removeprefix("./").rstrip("/")
+        if verdict := judge(f"{folder}/x"):
+            raise ValueError(f"this cannot be the folder of a build: {verdict.reason}")
+        return folder
+
+    @check("protected", mode="before")
+    @classmethod
+    def _protected(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValueError("this is a list of paths, each in a line that begins with a dash")
+        paths = tuple(each.strip().removeprefix("./") for each in value)
+        for path in paths:
+            if not path or path.startswith("/") or ".." in path.split("/") or len(path) > _LONGEST_PATH:
+                raise ValueError(f"{_short(path)!r} is no path inside the repository")
+        if len(paths) > _MOST_PATHS:
+            raise ValueError(
+                f"these are more than {_MOST_PATHS} paths; name folders, with a slash at the end"
+            )
+        return paths
 
     @property
     def preview_s(self) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from bot.core.config import RepoConfig
 from bot.core.errors import UserError
 from bot.core.models import Options
+from bot.core.tree import ANYWHERE, Bounds
 from bot.core.usage import price
 
 
@@ -55,6 +56,10 @@ class Plan:
     """"" in plans of before there was one: as `model`. So with the next two."""
     thinking: str = ""
     worker_thinking: str = ""
+    bounds: Bounds = ANYWHERE
+    """What of the repository the build may change."""
+    ci: bool = False
+    """Whether the repository's workflows run on the commit before a person has looked."""
 
 
 def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
@@ -90,6 +95,8 @@ def plan_of(allowed: Allowed, config: RepoConfig, options: Options) -> Plan:
         app=AppSetup(
             config.install or "", config.start or "", config.test or "", config.port or 0, dict(config.env)
         ),
+        bounds=Bounds(config.target or "", config.protected),
+        ci=bool(config.ci),
     )
 
 

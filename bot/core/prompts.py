@@ -67,6 +67,8 @@ class ArchitectPrompt:
     """Where an earlier build of the issue, and what people did with it, already is; the workspace is that."""
     target: str = ""
     """The folder that the build is kept in; empty for the whole repository."""
+    protected: tuple[str, ...] = ()
+    """Paths and patterns that stay as they are."""
     deletions: str = DELETIONS
     evidence: str = EVIDENCE
 

@@ -109,6 +109,8 @@ class PullRequestView:
     """Hidden marks around the place for a picture and transcripts, which come later."""
     picture: bool
     """Whether there will be one."""
+    ci: bool
+    """Whether the repository's workflows run on the commit."""
 
 
 def pull_request_view(
@@ -126,6 +128,7 @@ def pull_request_view(
     made: Made = Made(),
     whole: Sequence[Artifact] | None = None,
     picture: bool = False,
+    ci: bool = False,
 ) -> PullRequestView:
     """The pull request's page.
 
@@ -142,6 +145,7 @@ def pull_request_view(
         status_url: address of the status page, or empty.
         branch: the pull request's head.
         picture: whether a picture of the preview will be taken.
+        ci: whether the repository's workflows run on the commit.
         made: who wrote what, and what the architect says of it.
     """
     brief, used = seen.brief, seen.spent
@@ -193,6 +197,7 @@ def pull_request_view(
         branch=branch,
         exhibits=exhibits_marks(seen.run),
         picture=picture and evidence.ok and bool(evidence.url),
+        ci=ci,
     )
 
 
@@ -219,9 +224,11 @@ class CommitMessageView:
     requested_by: str
     agents: int
     files: int
+    ci: bool
+    """Whether workflows run on it."""
 
 
-def commit_message_view(seen: Snapshot, *, files: int) -> CommitMessageView:
+def commit_message_view(seen: Snapshot, *, files: int, ci: bool = False) -> CommitMessageView:
     """The commit that carries the result."""
     return CommitMessageView(
         subject=words.one_line(seen.title, 72),
@@ -230,6 +237,7 @@ def commit_message_view(seen: Snapshot, *, files: int) -> CommitMessageView:
         requested_by=seen.request.requested_by,
         agents=len(seen.agents),
         files=files,
+        ci=ci,
     )
 
 

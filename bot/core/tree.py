@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from bot.core.models import Artifact, LeftOut
 from bot.core.paths import judge, shown
@@ -62,6 +63,32 @@ def overlaid(
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What of a repository a build may change.
+
+    Attributes:
+        target: a folder beyond which nothing is changed; "" for none.
+        protected: files, folders (with a slash at the end) and patterns with * (any characters), ? and [abc].
+    """
+
+    target: str = ""
+    protected: Sequence[str] = ()
+
+    def reason(self, path: str) -> str:
+        """Why a path stays as it is; "" if it may be changed."""
+        if self.target and not path.startswith(f"{self.target}/"):
+            return f"outside of {self.target}/, the folder that builds are kept in"
+        for each in self.protected:
+            if path.startswith(each) if each.endswith("/") else fnmatchcase(path, each):
+                return f"protected in .github/swarm.yml ({each})"
+        return ""
+
+
+ANYWHERE = Bounds()
+"""No bounds but the rules that hold everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class SeedLimits:
     """How much of a repository is placed on a machine."""
 
@@ -86,7 +113,7 @@ def placeable(listing: Listing, limits: SeedLimits = SeedLimits()) -> tuple[set[
 
 
 def asked_deletions(
-    text: str, listing: Listing, kept: Iterable[str], target: str = ""
+    text: str, listing: Listing, kept: Iterable[str], bounds: Bounds = ANYWHERE
 ) -> tuple[tuple[str, ...], tuple[LeftOut, ...]]:
     """(paths to delete, those that stay and why) from the text of `DELETIONS`.
 
@@ -94,7 +121,7 @@ def asked_deletions(
         text: what the agents wrote.
         listing: what the build started from.
         kept: paths that the result has; they are not deleted.
-        target: the folder beyond which nothing is touched; "" for none.
+        bounds: what may be touched.
     """
     result, stay = set(kept), dict[str, str]()
     gone: set[str] = set()
@@ -109,17 +136,11 @@ def asked_deletions(
             verdict = judge(path)
             if path in result:
                 stay[path] = "its deletion was asked for, but the result has it"
-            elif verdict or outside(path, target):
-                why = verdict.reason if verdict else f"outside of {target}/"
+            elif why := verdict.reason if verdict else bounds.reason(path):
                 stay[path] = f"its deletion was asked for, but it stays: {why}"
             else:
                 gone.add(path)
     return tuple(sorted(gone)), tuple(LeftOut(path, why) for path, why in sorted(stay.items())[:50])
-
-
-def outside(path: str, target: str) -> bool:
-    """Whether a path lies beyond the folder that a build is kept in."""
-    return bool(target) and not path.startswith(f"{target}/")
 
 
 def claims(text: str) -> dict[int, str]:

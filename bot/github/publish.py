@@ -36,7 +36,7 @@ class Publication:
 
     `files` and `deleted` are the difference to `start`, the commit that the agents started from: the head of `base` if
     it is None, or that of our branch, see `start_of`. `check` is how the check run on the commit ends. `body` is the pull request's Markdown, `commit_message` comes without trailers. Without `evidence_url` there is
-    no deployment. `details_url` is the page of the build, if there is one.
+    no deployment. `details_url` is the page of the build, if there is one. With `run_ci` the repository's workflows run on the commit.
     """
 
     run: RunId
@@ -48,6 +48,7 @@ class Publication:
     body: str
     commit_message: str
     draft: bool = False
+    run_ci: bool = False
     evidence_url: str | None = None
     environment: str = PREVIEW_ENVIRONMENT
     co_author: CoAuthor | None = None
@@ -107,7 +108,8 @@ def message_of(publication: Publication) -> str:
     if author := publication.co_author:
         email = f"{author.id}+{author.login}@users.noreply.github.com"
         trailers.append(f"Co-authored-by: {author.login} <{email}>")
-    return "\n\n".join([publication.commit_message.strip(), SKIP_CI, "\n".join(trailers)])
+    message = publication.commit_message.strip()
+    return "\n\n".join([message, *(() if publication.run_ci else (SKIP_CI,)), "\n".join(trailers)])
 
 
 def run_of(commit: Commit, app_login: str) -> RunId | None:

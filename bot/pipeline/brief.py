@@ -17,7 +17,7 @@ from bot.core.models import AgentLabel, AppKind, Brief, BuildRequest, Component,
 from bot.core.paths import shown
 from bot.core.prompts import EXISTING_SHOWN, ArchitectPrompt, BriefPrompt, IssuePrompt, Remark
 from bot.core.texts import Texts
-from bot.core.tree import NOTHING, Start
+from bot.core.tree import ANYWHERE, NOTHING, Bounds, Start
 from bot.core.usage import charge, price, worst_price
 from bot.core.visible import visible_line, visible_text
 from bot.gateway.accounts import Accounts
@@ -287,7 +287,7 @@ def architect_prompt(
     feedback: str = "",
     start: Start = NOTHING,
     branch: str = "",
-    target: str = "",
+    bounds: Bounds = ANYWHERE,
     keep: str = "",
 ) -> str:
     """The prompt that drives a build. It carries no secret.
@@ -299,7 +299,7 @@ def architect_prompt(
         feedback: what a maintainer wrote after `/swarm rebuild`.
         start: what lies in the workspace already.
         branch: where that comes from if it is an earlier build's branch; "" for the repository's own.
-        target: the folder that the build is kept in, or "".
+        bounds: what of the repository may be changed.
         keep: which work of the build before is kept, see `Options.start`.
     """
     keep, _, keep_but = keep.partition(":")
@@ -321,6 +321,7 @@ def architect_prompt(
         more_existing=max(0, len(placed) - EXISTING_SHOWN),
         unseen=len(start.listing) - len(placed),
         branch=branch,
-        target=target,
+        target=bounds.target,
+        protected=tuple(bounds.protected),
     )
     return texts.render("prompts/architect.md.j2", view)

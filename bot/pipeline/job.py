@@ -167,7 +167,7 @@ class Job:
             feedback=request.feedback,
             start=start,
             branch=branch_of(request.issue) if self._continues else "",
-            target=self._target,
+            bounds=self._plan.bounds,
             keep=request.options.start,
         )
         try:
@@ -207,7 +207,6 @@ class Job:
             self._brief,
             self._whole(),
             self.check_cancelled,
-            folder=self._target,
         )
         self._rooms.runs.keep(self._run, evidence=dump(evidence))
 
@@ -233,6 +232,7 @@ class Job:
                 body=told.body,
                 commit_message=told.commit_message,
                 draft=not evidence.complete,
+                run_ci=self._plan.ci,
                 co_author=CoAuthor(request.requested_by, request.requested_by_id)
                 if request.requested_by_id
                 else None,
@@ -297,7 +297,7 @@ class Job:
     @property
     def _target(self) -> str:
         """The folder that the build is kept in; empty for the whole repository."""
-        return str(self._facts.get("target", ""))
+        return self._plan.bounds.target
 
     @property
     def _continues(self) -> bool:
@@ -308,7 +308,7 @@ class Job:
         with self._lock:
             if self._workspace is None:
                 origin = load(Base, self._facts["start"])
-                self._workspace = Workspace(self._repository, origin, self._target)
+                self._workspace = Workspace(self._repository, origin, self._plan.bounds)
             return self._workspace
 
     def _whole(self) -> list[Artifact]:

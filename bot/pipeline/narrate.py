@@ -92,9 +92,10 @@ def pull_request(rooms: Rooms, run: RunId, whole: list[Artifact]) -> Told:
         branch=branch_of(seen.request.issue),
         lives_until=now + plan.preview_s if alive else None,
         picture=rooms.camera is not None,
+        ci=plan.ci,
         made=_made(rooms, run, facts, files),
     )
-    commit = commit_message_view(seen, files=len(files))
+    commit = commit_message_view(seen, files=len(files), ci=plan.ci)
     check = check_view(seen, now=now, evidence=evidence, files=len(files), left_out=left_out)
     return Told(
         title=seen.title,

@@ -21,13 +21,8 @@ def show(
     brief: Brief,
     files: Sequence[Artifact],
     check_cancelled: Callable[[], None] = _never,
-    *,
-    folder: str = "",
 ) -> Evidence:
-    """Start and probe files on a machine on which nothing has run yet. See `Preview.show` for errors.
-
-    `folder` is where the app lies below the workspace; "" for the workspace itself.
-    """
+    """Start and probe files on a machine on which nothing has run yet. See `Preview.show` for errors."""
     shell = machine.take()
     try:
         return Preview(
@@ -39,7 +34,7 @@ def show(
             now=lambda: datetime.fromtimestamp(rooms.now(), UTC).isoformat(timespec="seconds"),
             check_cancelled=check_cancelled,
             setup=plan.app,
-            folder=folder,
+            folder=plan.bounds.target,
         ).show(files, brief.kind, plan.app.test or brief.check)
     finally:
         shell.close()

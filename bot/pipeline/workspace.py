@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from bot.core import artifacts
 from bot.core.artifacts import Inspection
 from bot.core.models import Artifact, LeftOut
-from bot.core.tree import DELETIONS, EVIDENCE, Start, asked_deletions, claims, overlaid, placeable
+from bot.core.tree import (
+    ANYWHERE,
+    DELETIONS,
+    EVIDENCE,
+    Bounds,
+    Start,
+    asked_deletions,
+    claims,
+    overlaid,
+    placeable,
+)
 from bot.github.client import Repository
 from bot.github.values import Base
 
@@ -27,16 +37,16 @@ class Difference:
 class Workspace:
     """The files of one commit, fetched once per process."""
 
-    def __init__(self, repository: Callable[[], Repository], origin: Base, target: str = "") -> None:
+    def __init__(self, repository: Callable[[], Repository], origin: Base, bounds: Bounds = ANYWHERE) -> None:
         """
         Args:
             repository: a client of its own, because fetching goes on beside other work.
             origin: the commit that the agents start from.
-            target: the folder beyond which nothing is changed; "" for none.
+            bounds: what may be changed.
         """
         self._repository = repository
         self._origin = origin
-        self._target = target
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._start: Start | None = None
         self._left = 0
@@ -73,9 +83,9 @@ class Workspace:
             Permanent: the tar is damaged.
         """
         listing = self.start().listing
-        found: Inspection = artifacts.inspect(tar, base=listing, target=self._target)
+        found: Inspection = artifacts.inspect(tar, base=listing, bounds=self._bounds)
         kept = [file.path for file in found.files]
-        deleted, stay = asked_deletions(found.notes.get(DELETIONS, ""), listing, kept, self._target)
+        deleted, stay = asked_deletions(found.notes.get(DELETIONS, ""), listing, kept, self._bounds)
         shown = claims(found.notes.get(EVIDENCE, ""))
         return Difference(found.files, deleted, (*found.left_out, *stay), shown)
 

@@ -10,6 +10,7 @@ from bot.core.config import Problems, RepoConfig, parse_config
 from bot.core.errors import UserError
 from bot.core.models import Options
 from bot.core.plan import Allowed, plan_of
+from bot.core.tree import Bounds
 
 WHOLE = """\
 label: "swarm: build"
@@ -28,6 +29,11 @@ env:
   SIZE: 3
 port: 8080
 preview_ttl: 3d
+target: ./web/
+protected:
+  - docs/
+  - "*.lock"
+ci: true
 """
 
 
@@ -49,6 +55,7 @@ def test_every_key() -> None:
     assert set(found.model_fields_set) == set(RepoConfig.model_fields)
     assert found.env == {"GREETING": "hello", "SIZE": "3"}
     assert found.preview_s == 3 * 86_400
+    assert (found.target, found.protected, found.ci) == ("web", ("docs/", "*.lock"), True)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "{}"])
@@ -81,6 +88,13 @@ def test_nothing_said(text: str) -> None:
         ("port: 8898", "8898 is taken"),
         ("preview_ttl: forever", "such as 24h, 3d or 90m"),
         ("start: ''", "`start`"),
+        ("target: ../x", "`target`: this cannot be the folder of a build: leads out"),
+        ("target: .github/workflows", "this cannot be the folder of a build"),
+        ("target: ''", "this cannot be the folder of a build"),
+        ("protected: docs/", "`protected`: this is a list of paths"),
+        ("protected: [/etc]", "'/etc' is no path inside the repository"),
+        ("protected: [1]", "this is a list of paths"),
+        ("ci: always", "`ci`: it has to be a valid boolean"),
         ("port: 3000\nport: 3001", "line 2: `port` stands here a second time"),
         ("- a\n- b", "a list of `key: value`"),
         ("[]", "a list of `key: value`"),
@@ -128,6 +142,7 @@ def test_the_command_goes_before_the_repository() -> None:
     plan = plan_of(ALLOWED, config, Options(workers=2, model="claude-haiku-4-5"))
     assert (plan.model, plan.max_workers, plan.warm_workers) == ("claude-haiku-4-5", 2, 2)
     assert (plan.budget_microusd, plan.approval, plan.preview_s) == (2_500_000, True, 259_200)
+    assert (plan.bounds, plan.ci) == (Bounds("web", ("docs/", "*.lock")), True)
     assert plan.app.env == {"GREETING": "hello", "SIZE": "3"}
     assert plan_of(ALLOWED, config, Options()).model == "claude-opus-4-5"
 

@@ -5,11 +5,14 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from bot.core.artifacts import inspect, require
 from bot.core.authorship import Authors, Tool, authors
 from bot.core.models import AppKind, Artifact
 from bot.core.tree import (
     Blob,
+    Bounds,
     Listing,
     SeedLimits,
     asked_deletions,
@@ -84,7 +87,7 @@ def test_a_target_folder_keeps_the_rest_as_it_is() -> None:
         Artifact("SPEC.md", b"# Spec\n"),
         Artifact("web/Procfile", b"web: node a.js\n"),
     )
-    found = inspect(packed(*changed), base=listed(*BASE), target="web")
+    found = inspect(packed(*changed), base=listed(*BASE), bounds=Bounds("web"))
     assert [file.path for file in found.files] == ["web/Procfile", "web/SPEC.md"]
     assert [(row.path, "outside of web/" in row.reason) for row in found.left_out] == [("README.md", True)]
     require(found.files, AppKind.WEB, "web")
@@ -96,7 +99,23 @@ def test_deletions_are_asked_for() -> None:
     gone, stay = asked_deletions(text, listed(*BASE), ["README.md"])
     assert gone == ("run.sh", "src/a.js")
     assert {row.path for row in stay} == {"nothing.js", "AGENTS.md", "README.md"}
-    assert asked_deletions("run.sh", listed(*BASE), [], "web")[0] == ()
+    assert asked_deletions("run.sh", listed(*BASE), [], Bounds("web"))[0] == ()
+
+
+@pytest.mark.parametrize("pattern", ["src/", "src/a.js", "*.js", "src/*", "s[r]c/?.js"])
+def test_protected_paths_stay_as_they_are(pattern: str) -> None:
+    """Neither changed nor deleted; what is refused is named with the rule that says so."""
+    bounds = Bounds(protected=(pattern,))
+    found = inspect(
+        packed(Artifact("src/a.js", b"b\n"), Artifact("ok.md", b"")), base=listed(*BASE), bounds=bounds
+    )
+    assert [file.path for file in found.files] == ["ok.md"]
+    assert [(row.path, row.reason) for row in found.left_out] == [
+        ("src/a.js", f"protected in .github/swarm.yml ({pattern})")
+    ]
+    gone, stay = asked_deletions("src/a.js\nrun.sh\n", listed(*BASE), [], bounds)
+    assert gone == ("run.sh",)
+    assert f"protected in .github/swarm.yml ({pattern})" in stay[0].reason
 
 
 def test_a_result_laid_over_the_repository() -> None:

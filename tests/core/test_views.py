@@ -239,7 +239,9 @@ def test_commit_message() -> None:
     """The commit keeps the repository's workflows off, and its subject is short."""
     text = TEXTS.render("github/commit_message.txt.j2", commit_message_view(BUILT, files=4))
     assert_snapshot("commit_message.txt", text)
-    assert "[skip ci]" in text
+    allowed = TEXTS.render("github/commit_message.txt.j2", commit_message_view(BUILT, files=4, ci=True))
+    assert "workflows do not run" in text
+    assert "workflows" not in allowed
     long = replace(BUILT, brief=replace(BRIEF, title="x" * 300))
     assert (
         len(TEXTS.render("github/commit_message.txt.j2", commit_message_view(long, files=1)).splitlines()[0])

@@ -11,6 +11,8 @@ SITE = {
     "README.md": "# Bookshelf\n",
     "AGENTS.md": "Be kind to old browsers.\n",
     ".github/workflows/ci.yml": "on: push\n",
+    ".github/swarm.yml": "protected:\n  - LICENSE\n",
+    "LICENSE": "MIT\n",
     "package.json": '{"name": "bookshelf", "private": true, "scripts": {"test": "node --test"}}\n',
     "index.html": '<!doctype html><link rel="stylesheet" href="style.css"><ul id="books"></ul>\n',
     "style.css": "body { font: 1rem serif }\n",
@@ -40,8 +42,8 @@ def test_a_feature_for_existing_code_and_a_rebuild_on_a_persons_work(walk: Walk)
         "index.html": "modified",
         "legacy.js": "removed",
     }
-    assert run.result["left_out"] == []
     body = str(pull["body"])
+    assert "| LICENSE | its deletion was asked for, but it stays: protected in .github/swarm.yml" in body
     assert "npm test" in body
     assert "search.js compares in lower case" in body
     assert "| index.html | " in body
@@ -52,7 +54,9 @@ def test_a_feature_for_existing_code_and_a_rebuild_on_a_persons_work(walk: Walk)
     assert httpx.get(f"{evidence['url']}/legacy.js").status_code == 404
     commit = run.result["published"]["commit_sha"]
     (check,) = shelf.github.call("GET", f"{where}/commits/{commit}/check-runs")["check_runs"]
-    assert (check["name"], check["conclusion"]) == ("Swarm Build", "success")
+    assert (check["name"], check["conclusion"]) == ("Swarm Build", "neutral"), "something was left out"
+    (refused,) = shelf.github.call("GET", f"{where}/check-runs/{check['id']}/annotations")
+    assert refused["path"] == "LICENSE"
     message = shelf.github.call("GET", f"{where}/commits/{commit}")["commit"]["message"]
     assert "Co-authored-by: alice <" in message
 
