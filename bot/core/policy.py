@@ -55,8 +55,8 @@ def branch_of(issue: int) -> str:
 
 
 def issue_of(branch: str) -> int | None:
-    """The issue whose builds a branch carries; None for a branch that is not ours."""
-    found = re.fullmatch(re.escape(BRANCH_PREFIX) + r"issue-([1-9]\d{0,9})", branch)
+    """The issue whose builds a branch carries, also one that a build in conflict has for itself; None for a branch that is not ours."""
+    found = re.fullmatch(re.escape(BRANCH_PREFIX) + r"issue-([1-9]\d{0,9})(-[0-9a-f]{12})?", branch)
     return int(found[1]) if found else None
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.core.errors import Conflict
 from bot.core.models import Artifact, Published, RunId
 from bot.core.tree import differing
 from bot.github.client import Repository
@@ -69,30 +68,32 @@ def start_of(repository: Repository, branch: str, base: Base) -> Base:
 def publish(repository: Repository, publication: Publication) -> Published:
     """Put a build on GitHub. Killed anywhere and called again, it ends in one commit, one pull request, one deployment.
 
-    Whatever is on the branch, of earlier builds or of people, stays below the new commit.
+    Whatever is on the branch, of earlier builds or of people, stays below the new commit. Where somebody changed the same
+    paths meanwhile, nothing is lost either: the commit stays on what the agents started from, and a draft names the paths.
+    If that was on the issue's branch, the draft comes from a branch of its own and leads there.
 
     Raises:
-        Conflict: what the build changes was changed meanwhile by somebody else; the message names the paths.
         BotError: see `bot.github.errors`.
     """
-    sha = _commit(repository, publication)
+    placed = _commit(repository, publication)
+    sha = placed.sha
     check = (
         repository.ensure_check(sha, CHECK_NAME, publication.run, details_url=publication.details_url)
         if publication.check
         else None
     )
     request = repository.ensure_pull_request(
-        head=publication.branch,
-        base=publication.base.branch,
+        head=placed.branch,
+        base=placed.into,
         title=publication.title,
-        body=publication.body + _moved_on(repository, publication, sha),
-        draft=publication.draft,
+        body=publication.body + placed.note,
+        draft=publication.draft or placed.in_conflict,
     )
     deployment = _deployment(repository, publication, sha)
     if check is not None and publication.check:
         repository.update_check(check, publication.check)
     return Published(
-        branch=publication.branch,
+        branch=placed.branch,
         commit_sha=sha,
         pull_request=request.number,
         pull_request_url=request.url,
@@ -124,27 +125,43 @@ def run_of(commit: Commit, app_login: str) -> RunId | None:
     return RunId(found[1]) if found else None
 
 
-def _moved_on(repository: Repository, publication: Publication, sha: str) -> str:
-    """A remark if the commit does not lie on what the evidence is of; read from the commit, so a second try says it, too."""
-    start = publication.start or publication.base
-    below = repository.commit_at(sha).parents[0]
-    if below == start.sha:
-        return ""
-    return (
-        f"\n\n> [!NOTE]\n> While the swarm worked, other commits came in: this one lies on top of {below[:9]}, and the evidence "
-        f"is of {start.sha[:9]} with the same changes.\n"
-    )
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where a run's commit is: on `branch`, to be merged into `into`; what a reader has to know of it."""
+
+    sha: str
+    branch: str
+    into: str
+    note: str
+    in_conflict: bool
 
 
-def _commit(repository: Repository, publication: Publication) -> str:
-    """The sha of this run's commit, which the branch then holds."""
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """Where the branch that the agents started from stands by now, and what both it and the build have changed."""
+
+    branch: str
+    now: Base | Commit
+    both: Sequence[str]
+
+
+def _commit(repository: Repository, publication: Publication) -> _Placed:
+    """This run's commit, which its branch then holds."""
     start = publication.start or publication.base
     head = repository.branch_head(publication.branch)
     since = repository.contents.commits_between(start.sha, head) if head not in (None, start.sha) else ()
-    for there in since:
-        if run_of(there, repository.app_login()) == publication.run:
-            return there.sha
-    parent = _parent(repository, publication, start, since)
+    ours = [each for each in since if run_of(each, repository.app_login()) == publication.run]
+    before = since[: since.index(ours[0])] if ours else since
+    moved = _moved(repository, publication, start, before)
+    branch, into = publication.branch, publication.base.branch
+    if ours:
+        in_conflict = bool(moved.both) and ours[0].parents[0] == start.sha
+        return _Placed(ours[0].sha, branch, into, _note(start, moved, ours[0].parents[0]), in_conflict)
+    if moved.both and since:
+        branch, into = f"{branch}-{publication.run}", branch
+        if (head := repository.branch_head(branch)) is not None:
+            return _Placed(head, branch, into, _note(start, moved, start.sha), in_conflict=True)
+    parent = start if moved.both else moved.now
     sha = repository.commit(
         publication.files,
         deleted=publication.deleted,
@@ -152,33 +169,38 @@ def _commit(repository: Repository, publication: Publication) -> str:
         base_tree=parent.tree_sha,
         message=message_of(publication),
     )
-    repository.ensure_branch(publication.branch, sha, only_from=(head,) if head else ())
-    return sha
+    repository.ensure_branch(branch, sha, only_from=(head,) if head else ())
+    return _Placed(sha, branch, into, _note(start, moved, parent.sha), bool(moved.both))
 
 
-def _parent(
-    repository: Repository, publication: Publication, start: Base, since: Sequence[Commit]
-) -> Base | Commit:
-    """What the new commit goes on top of: where the branch, or without one the base, stands by now.
-
-    Raises:
-        Conflict: a path that the build changes was changed there too.
-    """
+def _moved(repository: Repository, publication: Publication, start: Base, since: Sequence[Commit]) -> _Moved:
     place, now = publication.branch, since[-1] if since else start
     if not since and start.branch == publication.base.branch:
         place, now = start.branch, repository.base()
     if now.sha == start.sha:
-        return start
+        return _Moved(place, start, ())
     contents = repository.contents
-    moved = differing(contents.listing(start.tree_sha), contents.listing(now.tree_sha))
-    both = sorted(moved & {*publication.deleted, *(file.path for file in publication.files)})
-    if both:
-        more = f" and {len(both) - _MOST_PATHS} more" if len(both) > _MOST_PATHS else ""
-        raise Conflict(
-            f"While the swarm worked, {place} moved on to {now.sha[:9]}, which changed what this build changes, too: "
-            f"{', '.join(both[:_MOST_PATHS])}{more}. A rebuild starts from there"
+    theirs = differing(contents.listing(start.tree_sha), contents.listing(now.tree_sha))
+    ours = {*publication.deleted, *(file.path for file in publication.files)}
+    return _Moved(place, now, sorted(theirs & ours))
+
+
+def _note(start: Base, moved: _Moved, below: str) -> str:
+    """A remark if the commit does not lie on what the evidence is of, or cannot be merged as it is."""
+    if below != start.sha:
+        return (
+            f"\n\n> [!NOTE]\n> While the swarm worked, other commits came in: this one lies on top of {below[:9]}, and the evidence "
+            f"is of {start.sha[:9]} with the same changes.\n"
         )
-    return now
+    if not moved.both:
+        return ""
+    paths = ", ".join(f"`{path.replace('`', '?')}`" for path in moved.both[:_MOST_PATHS])
+    more = f" and {len(moved.both) - _MOST_PATHS} more" if len(moved.both) > _MOST_PATHS else ""
+    return (
+        f"\n\n> [!CAUTION]\n> While the swarm worked, `{moved.branch}` moved on to {moved.now.sha[:9]}, which changed what this build "
+        f"changes, too: {paths}{more}. So this is a draft on top of {start.sha[:9]}, for a person to merge; a rebuild starts from what "
+        "is there by now.\n"
+    )
 
 
 def _deployment(repository: Repository, publication: Publication, sha: str) -> int | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.errors import Conflict, Transient
+from bot.core.errors import Transient
 from bot.core.models import Artifact, Published, RunId
 from bot.github.publish import CoAuthor, Publication, message_of, publish, run_of, start_of
 from bot.github.values import Annotation, Base, CheckAction, CheckConclusion, CheckReport, Commit
@@ -174,7 +174,7 @@ def test_a_persons_commit_stays_below_ours(hub: Hub) -> None:
 
 
 def test_a_push_while_the_swarm_works(hub: Hub) -> None:
-    """A person's push to other paths is kept below the commit; one to the same path is a conflict that names it."""
+    """A person's push to other paths is kept below the commit; one to the same path leads to a draft beside it."""
     issue = hub.open_issue()
     publish(hub.repository(), build(hub, issue))
     again = rebuild(hub, issue, files=[Artifact("SPEC.md", b"# Again")])
@@ -187,13 +187,18 @@ def test_a_push_while_the_swarm_works(hub: Hub) -> None:
         again, run=RunId("c" * 12), start=start_of(hub.repository(), again.branch, again.base)
     )
     person = hub.push_as("alice", again.branch, {"SPEC.md": "# Mine"})
-    with pytest.raises(Conflict, match=f"{person[:9]}.*: SPEC.md"):
-        publish(hub.repository(), third)
+    beside = publish(hub.repository(), third)
+    assert publish(hub.repository(), third) == beside
     assert hub.repository().branch_head(again.branch) == person
+    pull = hub.get(f"pulls/{beside.pull_request}")
+    assert (pull["head"]["ref"], pull["base"]["ref"]) == (f"{again.branch}-{third.run}", again.branch)
+    assert pull["draft"]
+    assert f"moved on to {person[:9]}, which changed what this build changes, too: `SPEC.md`." in pull["body"]
+    assert hub.content(beside.commit_sha, "SPEC.md") == b"# Again"
 
 
 def test_the_base_moves_while_the_swarm_works(hub: Hub) -> None:
-    """The commit goes on top of the new base; a path that changed there, too, is named."""
+    """The commit goes on top of the new base; a path that changed there, too, makes it a draft that names it."""
     first, second = build(hub, hub.open_issue()), build(hub, hub.open_issue())
     moved = hub.push_as("alice", first.base.branch, {"LICENSE": "MIT"})
     done = publish(hub.repository(), first)
@@ -203,8 +208,14 @@ def test_the_base_moves_while_the_swarm_works(hub: Hub) -> None:
     assert pull["changed_files"] == len(FILES)
     assert f"on top of {moved[:9]}, and the evidence is of {first.base.sha[:9]}" in pull["body"]
     hub.push_as("alice", first.base.branch, {"start.sh": "echo"})
-    with pytest.raises(Conflict, match=r"main moved on to .*: start\.sh"):
-        publish(hub.repository(), second)
+    kept = publish(hub.repository(), second)
+    assert publish(hub.repository(), second) == kept
+    assert kept.draft
+    assert [each["sha"] for each in hub.get(f"commits/{kept.commit_sha}")["parents"]] == [second.base.sha]
+    pull = hub.get(f"pulls/{kept.pull_request}")
+    assert (pull["head"]["ref"], pull["base"]["ref"]) == (second.branch, "main")
+    assert "`main` moved on to" in pull["body"]
+    assert "changes, too: `start.sh`." in pull["body"]
 
 
 def test_a_person_pushes_before_we_noted_our_commit(hub: Hub) -> None:
