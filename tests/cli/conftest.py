@@ -11,27 +11,42 @@ from typing import Any
 
 import pytest
 
+from bot.cli.golden import images_of
 from bot.cli.main import cli
-from bot.cli.place import at_local
+from bot.cli.place import at_local, place_of
 from bot.cli.world import child_environment
 from bot.local.vers.server import Running
 from bot.settings import Settings, load_settings
+from tests.conftest import one_builder
 
 Say = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def settings(local_vers: Running, tmp_path: Path) -> Settings:
+def settings_at(local_vers: Running, folder: Path) -> Settings:
     """An operator's settings, with nothing but an address and a key that differ from those for the real service."""
     there = at_local(load_settings(), asdict(local_vers.address))
     return there.model_copy(
         update={
             "deployment": "local",
-            "database_url": f"sqlite:///{tmp_path}/journal.db",
+            "database_url": f"sqlite:///{folder}/journal.db",
             "log_level": "WARNING",
         }
     )
+
+
+@pytest.fixture
+def settings(local_vers: Running, tmp_path: Path) -> Settings:
+    """Settings with a journal of their own."""
+    return settings_at(local_vers, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def golden_image(local_vers: Running, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The golden image is there, as it is for a person who has used the program before."""
+    settings = settings_at(local_vers, tmp_path_factory.mktemp("golden"))
+    with one_builder(), images_of(place_of(settings)) as images:
+        images.ensure(print)
 
 
 @pytest.fixture

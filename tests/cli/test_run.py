@@ -33,8 +33,8 @@ Program = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture
-def model(environment: dict[str, str], settings: Settings) -> Iterator[None]:
-    """The scripted model, and a database that is ready."""
+def model(environment: dict[str, str], settings: Settings, golden_image: None) -> Iterator[None]:
+    """The scripted model, a golden image, and a database that is ready."""
     kept = stores(settings)
     migrate(kept.database)
     with_model = start_model(port=0, rate=3000, ttft_s=0.05)

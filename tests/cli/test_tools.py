@@ -54,6 +54,7 @@ def test_installed_and_taken_away(swarm_bot: Say, tmp_path: Path) -> None:
 
 
 @pytest.mark.machines
+@pytest.mark.usefixtures("golden_image")
 def test_a_persons_own_pi_drives_a_swarm(
     swarm_bot: Say, settings: Settings, environment: dict[str, str], model: ScriptedModel, tmp_path: Path
 ) -> None:
@@ -142,7 +143,7 @@ def test_a_persons_own_pi_drives_a_swarm(
         second.prompt("@@here-ends")
         second.close()
         wait_until(lambda: kept.runs.get(run.id).state.ended, 60, "the swarm has ended with its last machine")
-        assert machines(settings) == []
+        wait_until(lambda: machines(settings) == [], 20, "no machine is left")
     finally:
         for each in kept.runs.active():
             kept.runs.cancel(each.id, "operator", "the test is over")

@@ -180,17 +180,21 @@ def test_an_unclear_issue_asks_and_an_answer_builds_it(walk: Walk) -> None:
     walk.close_pull_request(number)
 
 
+def called(walk: Walk, run: RunId, tool: str) -> None:
+    """Wait until the architect has called a tool."""
+    wait_until(
+        lambda: any(call.tool == tool for call in walk.stores.fleet.calls(run)), 120, f"{tool} is called"
+    )
+
+
 def test_finish_wraps_up_with_what_there_is(walk: Walk) -> None:
     """The architect hears of it while it waits for workers, and the pull request opens without them."""
     number = walk.open("multiplayer-snake.md")
-    with walk.pace(60.0):
-        walk.label(number)
-        run = walk.run_of(number)
-        wait_until(
-            lambda: any(call.tool == "vers_swarm_wait" for call in walk.stores.fleet.calls(run)),
-            120,
-            "the architect waits for its workers",
-        )
+    walk.label(number)
+    run = walk.run_of(number)
+    called(walk, run, "vers_swarm_spawn")
+    with walk.pace(60.0):  # from here on, so that there is something to wrap up
+        called(walk, run, "vers_swarm_wait")
         says(walk, number, "/swarm status")
         assert "`server`" in heard(walk, number, "🐝 **Building**")
         says(walk, number, "/swarm finish")

@@ -107,7 +107,7 @@ def test_a_line_that_is_cut_in_a_model_call_costs_nothing(walk: Walk) -> None:
         with contextlib.suppress(Transient):  # ours is among them
             shell.run("pkill -KILL -f 'sshd: root'")
         shell.close()
-        ended = walk.ended(run)
+    ended = walk.ended(run)
     assert ended.state == "succeeded", ended.reason
     calls = [call for call in walk.ledger(run) if call["agent"] == "client"]
     assert len(calls) == 3, "write, syntax check, last words: none of them twice"
