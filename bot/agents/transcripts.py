@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 REMOVED = b"[secret removed]"
 LARGEST_BYTES = 8 << 20
 SHORTEST_SECRET = 8
-_SESSIONS = "/home/agent/.pi/agent/sessions"
+_SESSIONS = "/home/agent/sessions"
 # The newest session that is a plain file: an agent owns the folder, and may have put anything there.
 _READ = f"find {_SESSIONS} -name '*.jsonl' -type f -size -{LARGEST_BYTES >> 10}k -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d' ' -f2-"
 _DETECTORS: Sequence[RegexBasedDetector] = tuple(

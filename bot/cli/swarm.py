@@ -20,7 +20,7 @@ from bot.cli.place import as_json, operators_deployment, with_journal
 from bot.cli.processes import swarm_bot
 from bot.cli.run import alive, settings_and_model
 from bot.cli.serve import started_gateway
-from bot.cli.swarm_server import SwarmServer, ask, find_swarm, new_swarm
+from bot.cli.swarm_server import TEARDOWN, SwarmServer, ask, find_swarm, new_swarm
 from bot.cli.tables import note, print_fact, print_rows
 from bot.core.errors import UserError
 from bot.core.models import RunId
@@ -180,7 +180,7 @@ def teardown(agents: tuple[str, ...], *, name: str, as_json: bool) -> None:
         found = find_swarm(kept, name)
         if agents:
             wish = {"agentIds": list(agents)}
-            _order(kept, found.id, "vers_swarm_teardown", wish, _ORDER_LIMIT_S, as_json=as_json)
+            _order(kept, found.id, TEARDOWN, wish, _ORDER_LIMIT_S, as_json=as_json)
             return
         kept.runs.cancel(found.id, "operator", "torn down")
         _await_end(kept, found)

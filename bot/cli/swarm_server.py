@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bot.pipeline.rooms import Rooms
 
 ORDER, ANSWER, WITHDRAWN = "order", "answer", "withdrawn"
 """Kinds of run events: what a command wants, what came of it, and that nobody waits for it any more."""
+TEARDOWN = "vers_swarm_teardown"
 REPO = "here/swarm"
 _LOOK_EVERY_S = 0.1
 
@@ -100,12 +101,13 @@ def ask(
 
 @dataclass(slots=True)
 class SwarmServer:
-    """Serves one swarm until it is cancelled or `stop` is set; its machines go with it."""
+    """Serves one swarm until it is cancelled, torn down to the last machine, or `stop` is set; its machines go with it."""
 
     run: RunId
     kept: Stores
     rooms: Rooms
     stop: threading.Event
+    _torn_down: threading.Event = field(default_factory=threading.Event)
 
     def serve(self) -> None:
         """
@@ -135,6 +137,8 @@ class SwarmServer:
                     return reason
                 if self.rooms.now() > deadline:
                     return "its time was up (RUN_MINUTES)"
+                if self._torn_down.is_set() and not self.kept.fleet.machines(self.run):
+                    return "its last machine was removed"  # which goes on after the answer
                 swarm.look()
                 for event in self.kept.runs.events(self.run, seen):
                     seen = event.seq
@@ -152,3 +156,5 @@ class SwarmServer:
         except BotError as error:
             outcome = {"ok": False, "text": str(error)}
         self.kept.runs.record(self.run, ANSWER, id=order["id"], **outcome)
+        if order["tool"] == TEARDOWN and outcome["ok"]:
+            self._torn_down.set()

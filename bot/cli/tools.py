@@ -16,7 +16,6 @@ from bot.core.models import RunId
 
 _BEGINS = ("vers_swarm_spawn", "vers_swarm_pool", "vers_vm_create")
 """Tools that need no swarm before them."""
-_TEARDOWN = "vers_swarm_teardown"
 _CALLS_AT_ONCE = 16
 _LIMIT_S = 24 * 3600.0
 """A call has its own limits, and pi can give it up; this is for a process that hangs."""
@@ -75,13 +74,10 @@ class ToolLine:
     def _execute(self, tool: str, params: Mapping[str, Any], given_up: Callable[[], bool]) -> str:
         run = self._swarm(tool)
         given = {name: value for name, value in params.items() if not name.startswith("_")}
-        text = ask(
+        return ask(
             self._kept, run, tool, given, folder=self._folder, timeout_s=_LIMIT_S, given_up=given_up,
             alive=lambda: is_served(self._kept.runs.get(run)),
         )  # fmt: skip
-        if tool == _TEARDOWN and not self._kept.fleet.machines(run):
-            self._kept.runs.cancel(run, "operator", "torn down")  # nothing is left to serve
-        return text
 
     def _swarm(self, tool: str) -> RunId:
         with self._beginning:  # two first calls at once begin one swarm

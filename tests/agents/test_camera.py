@@ -13,6 +13,7 @@ from bot.core.errors import UserError
 from bot.core.models import CommitId
 from bot.vms.base import Shell
 from tests.agents.conftest import DEPLOYMENT, TEMPLATES, World
+from tests.conftest import one_builder
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,8 @@ def camera(world: World, golden: CommitId) -> Iterator[Shell]:
         vm_files=TEMPLATES / "vm",
         deployment=DEPLOYMENT,
     )
-    commit = images.ensure(golden)
+    with one_builder():
+        commit = images.ensure(golden)
     assert images.ensure(golden) == commit
     (vm,) = world.provider.branch(commit)
     shell = world.connect(vm)

@@ -14,8 +14,10 @@ import pytest
 from bot.cli.golden import images_of
 from bot.cli.main import cli
 from bot.cli.place import at_local, place_of
+from bot.cli.wiring import stores
 from bot.cli.world import child_environment
 from bot.local.vers.server import Running
+from bot.pipeline.journal.migrate import migrate
 from bot.settings import Settings, load_settings
 from tests.conftest import one_builder
 
@@ -45,6 +47,7 @@ def settings(local_vers: Running, tmp_path: Path) -> Settings:
 def golden_image(local_vers: Running, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The golden image is there, as it is for a person who has used the program before."""
     settings = settings_at(local_vers, tmp_path_factory.mktemp("golden"))
+    migrate(stores(settings).database)
     with one_builder(), images_of(place_of(settings)) as images:
         images.ensure(print)
 

@@ -193,7 +193,7 @@ def test_finish_wraps_up_with_what_there_is(walk: Walk) -> None:
     walk.label(number)
     run = walk.run_of(number)
     called(walk, run, "vers_swarm_spawn")
-    with walk.pace(60.0):  # from here on, so that there is something to wrap up
+    with walk.pace(100.0):  # from here on, so that there is something to wrap up
         called(walk, run, "vers_swarm_wait")
         says(walk, number, "/swarm status")
         assert "`server`" in heard(walk, number, "🐝 **Building**")

@@ -1,16 +1,19 @@
 """What comes to a pull request after it was opened: a picture of the app, and what the agents said."""
 
 import httpx
+import pytest
 
 from bot.core.pictures import image_type
+from tests.conftest import one_builder
 from tests.waiting import wait_until
 from tests.walk.browser import chromium
 from tests.walk.conftest import REPOSITORY, Walk
 
 
+@pytest.mark.timeout(900)
 def test_a_picture_and_transcripts_are_added(walk: Walk) -> None:
     """The body shows the picture from a branch of its own; transcripts can be read; no machine but the preview's is left."""
-    with walk.pictures():
+    with one_builder(), walk.pictures():
         number, run = walk.build("multiplayer-snake.md")
         assert run.state == "succeeded", run.reason
         pull = int(str(walk.pull_requests(number)[0]["number"]))
@@ -20,7 +23,9 @@ def test_a_picture_and_transcripts_are_added(walk: Walk) -> None:
             return str(found["body"])
 
         text = wait_until(
-            lambda: text if "transcripts/architect" in (text := body()) else None, 300, "they are there"
+            lambda: text if "transcripts/architect" in (text := body()) else None,
+            600,
+            "they are there; the first time a browser is installed",
         )
         assert "follows in a moment" not in text
         assert text.count("/transcripts/") == 4, "the architect's and those of three workers that it removed"
