@@ -12,8 +12,8 @@ from bot.pipeline.rooms import Rooms
 
 log = logging.getLogger(__name__)
 
-PUBLISH_PATIENCE_S = 1800.0
-"""What was built and paid for waits half an hour for GitHub."""
+GITHUB_PATIENCE_S = 1800.0
+"""What was built and paid for waits half an hour for GitHub, and so does the last word."""
 
 
 def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, RunId], Job] = Job) -> None:
@@ -21,7 +21,7 @@ def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, Run
     if rooms.runs.get(run).state.ended:  # stopped while it was queued
         return
     job = make_job(rooms, run)
-    with job.reporting():
+    with job.reporting() as conclude:
         state, reason = _outcome(lambda: _way(steps, job))
         try:
             if state is RunState.SUCCEEDED:  # with the pull request open, a machine that stays is no failure
@@ -31,6 +31,10 @@ def build(rooms: Rooms, steps: Steps, run: RunId, make_job: Callable[[Rooms, Run
         except BotError as error:
             log.error("build %s: clean-up: %s", run, error)  # the reaper finishes what is left
         steps.run("ended", lambda: rooms.runs.end(run, state, reason))
+        try:
+            steps.run("told", conclude, patience_s=GITHUB_PATIENCE_S)
+        except BotError as error:
+            log.error("build %s: the last word: %s", run, error)
 
 
 def _way(steps: Steps, job: Job) -> None:
@@ -43,7 +47,7 @@ def _way(steps: Steps, job: Job) -> None:
         (Phase.PUBLISH, job.publish),
     )
     for phase, step in order:
-        patience_s = PUBLISH_PATIENCE_S if phase is Phase.PUBLISH else None
+        patience_s = GITHUB_PATIENCE_S if phase is Phase.PUBLISH else None
         steps.run(phase, partial(job.enter, phase, step), patience_s=patience_s, look=job.check_cancelled)
 
 

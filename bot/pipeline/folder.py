@@ -1,6 +1,6 @@
 """A build without GitHub: the same steps, and the result lands in a folder of this computer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,10 +51,10 @@ class FolderJob(Job):
         self._folder = folder
 
     @contextmanager
-    def reporting(self) -> Iterator[None]:
+    def reporting(self) -> Iterator[Callable[[], None]]:
         """Who started the build looks at the journal."""
         try:
-            yield
+            yield lambda: None
         finally:
             self._background.shutdown(wait=False, cancel_futures=True)
 

@@ -63,8 +63,8 @@ class Job:
     # Around the steps ------------------------------------------------------------------------------
 
     @contextmanager
-    def reporting(self) -> Iterator[None]:
-        """While this is open, the progress comment follows the journal."""
+    def reporting(self) -> Iterator[Callable[[], None]]:
+        """While this is open, the progress comment follows the journal; what it yields writes the last word."""
         rooms, run = self._rooms, self._run
         try:
             with Reporter(
@@ -74,8 +74,8 @@ class Job:
                 lambda: narrate.progress(rooms, run),
                 rooms.now,
                 rooms.pace,
-            ):
-                yield
+            ) as reporter:
+                yield reporter.conclude
         finally:
             self._background.shutdown(wait=False, cancel_futures=True)
 

@@ -22,9 +22,9 @@ LOOK_EVERY_S = 0.5
 class Reporter:
     """Keeps the progress comment of one build true, in a thread of its own, from the journal.
 
-    Used as a context: the thread runs inside, and leaving it writes the final text. What GitHub says to it never
-    ends a build: an edit that failed, or for which the budget had no room, is made with the next. A build that was
-    stopped before it wrote anything stays silent: somebody changed their mind, and there is nothing to tell.
+    Used as a context: the thread runs inside; `conclude` ends it and writes the final text. What GitHub says to the
+    thread never ends a build: an edit that failed, or for which the budget had no room, is made with the next. A build
+    that was stopped before it wrote anything stays silent: somebody changed their mind, and there is nothing to tell.
     """
 
     run: RunId
@@ -47,11 +47,24 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_thread()
+
+    def conclude(self) -> None:
+        """Write the final text. Repeat it until it succeeds: there is no next edit that would make good for it.
+
+        Raises:
+            BotError: it could not be written.
+        """
+        self._end_thread()
+        if self._edited_at or not self.runs.cancellation(self.run):
+            run = self.runs.get(self.run)
+            if self._may(run, Weight.LAST):
+                self._put(run)
+
+    def _end_thread(self) -> None:
         self._stop.set()
         if self._thread:
             self._thread.join()
-        if self._edited_at or not self.runs.cancellation(self.run):
-            self._write(Weight.LAST)
 
     def _watch(self) -> None:
         self._greet()
@@ -83,22 +96,25 @@ class Reporter:
         run = self.runs.get(self.run)
         if not self._may(run, weight):
             return False
-        self._edited_at = self.now()
-        marker = f"issue={run.request.issue}"
         try:
-            body = self.render()
-            if (comment := run.comment_id or self._of_earlier_build(run)) is not None:
-                try:
-                    self.repository.edit_comment(comment, body, marker)
-                    if run.comment_id is None:
-                        self.runs.set_comment(self.run, comment)
-                    return True
-                except NotFound:
-                    log.info("the progress comment of build %s was deleted; it is written anew", self.run)
-            self.runs.set_comment(self.run, self.repository.say(run.request.issue, body, marker))
+            self._put(run)
         except BotError as error:
             log.warning("progress comment of build %s: %s", self.run, error)
         return True
+
+    def _put(self, run: Run) -> None:
+        self._edited_at = self.now()
+        marker = f"issue={run.request.issue}"
+        body = self.render()
+        if (comment := run.comment_id or self._of_earlier_build(run)) is not None:
+            try:
+                self.repository.edit_comment(comment, body, marker)
+                if run.comment_id is None:
+                    self.runs.set_comment(self.run, comment)
+                return
+            except NotFound:
+                log.info("the progress comment of build %s was deleted; it is written anew", self.run)
+        self.runs.set_comment(self.run, self.repository.say(run.request.issue, body, marker))
 
     def _may(self, run: Run, weight: Weight) -> bool:
         """The first write pays for the last one too, so that no comment stays behind as "building"."""
