@@ -20,9 +20,8 @@ from bot.cli.serve import started_gateway
 from bot.cli.show import build_screen, phase_line
 from bot.core.codec import load
 from bot.core.errors import BotError
-from bot.core.models import AppKind, BuildRequest, Evidence, Phase, Repo, RunId
+from bot.core.models import AppKind, BriefResult, BuildRequest, Evidence, Phase, Repo, RunId
 from bot.core.words import PHASES, dollars
-from bot.pipeline.brief import BriefResult
 from bot.pipeline.build import build
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.engine import Jobs, Steps

@@ -25,7 +25,6 @@ from bot.core.texts import Texts, default_loader
 from bot.gateway.server import Gateway
 from bot.github.app import GitHubApp
 from bot.pipeline import engine
-from bot.pipeline.brief import BriefReader
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.credentials import Credentials
 from bot.pipeline.journal.database import Database, open_database
@@ -230,6 +229,8 @@ def rooms(
         github: the App of the settings without it.
         label: the deployment label of the build's machines; the settings' deployment without it.
     """
+    from bot.pipeline.brief import BriefReader  # Anthropic's package takes seconds to load, for builds alone
+
     vers = provider(settings)
     connect = connector(settings, vers)
     words = texts()

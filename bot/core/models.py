@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Literal, NewType
 
 RunId = NewType("RunId", str)
 """One build: 12 lower-case hex characters; part of branch, VM label and marker names."""
@@ -190,6 +190,15 @@ class Tokens:
             self.cache_write + other.cache_write,
             self.cost_microusd + other.cost_microusd,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BriefResult:
+    """A brief, and whose it is: the model's, or made from the issue's own text because the model gave none of use."""
+
+    brief: Brief
+    source: Literal["model", "fallback"]
+    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True)

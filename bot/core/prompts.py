@@ -1,11 +1,15 @@
-"""What the prompts in `templates/prompts` see: one frozen view each."""
+"""What the prompts in `templates/prompts` see: one frozen view each; and the prompt that drives a build."""
 
 from dataclasses import dataclass
 
-from bot.core.models import Component
-from bot.core.tree import DELETIONS, EVIDENCE
+from bot.core.models import Brief, Component
+from bot.core.paths import shown
+from bot.core.texts import Texts
+from bot.core.tree import ANYWHERE, DELETIONS, EVIDENCE, NOTHING, Bounds, Start
+from bot.core.visible import visible_text
 
 EXISTING_SHOWN = 200
+WORKSPACE = "/root/workspace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +97,51 @@ class AnsweredPrompt:
 
     questions: tuple[str, ...]
     answer: str
+
+
+def architect_prompt(
+    brief: Brief,
+    *,
+    texts: Texts,
+    golden: str,
+    feedback: str = "",
+    start: Start = NOTHING,
+    branch: str = "",
+    bounds: Bounds = ANYWHERE,
+    keep: str = "",
+) -> str:
+    """The prompt that drives a build. It carries no secret.
+
+    Args:
+        brief: the issue, read.
+        texts: renders it.
+        golden: the snapshot that workers start from.
+        feedback: what a maintainer wrote after `/swarm rebuild`.
+        start: what lies in the workspace already.
+        branch: where that comes from if it is an earlier build's branch; "" for the repository's own.
+        bounds: what of the repository may be changed.
+        keep: which work of the build before is kept, see `Options.start`.
+    """
+    keep, _, keep_but = keep.partition(":")
+    placed = [shown(file.path) for file in start.files]
+    view = ArchitectPrompt(
+        title=brief.title,
+        goal=brief.goal,
+        requirements=brief.requirements,
+        stack=brief.stack,
+        components=brief.components,
+        kind=brief.kind,
+        check=brief.check,
+        feedback=visible_text(feedback),
+        keep=keep,
+        keep_but=keep_but,
+        golden=golden,
+        workspace=WORKSPACE,
+        existing=tuple(placed[:EXISTING_SHOWN]),
+        more_existing=max(0, len(placed) - EXISTING_SHOWN),
+        unseen=len(start.listing) - len(placed),
+        branch=branch,
+        target=bounds.target,
+        protected=tuple(bounds.protected),
+    )
+    return texts.render("prompts/architect.md.j2", view)

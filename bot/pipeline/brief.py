@@ -1,11 +1,11 @@
-"""The issue becomes a `Brief`, read by the model without tools; the brief becomes the architect's prompt."""
+"""The issue becomes a `Brief`, read by the model without tools."""
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 import anthropic
 import stamina
@@ -13,11 +13,9 @@ from anthropic.types import Message, MessageParam, ToolUseBlock
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from bot.core.errors import Permanent, Transient, TranslationTable, translate
-from bot.core.models import AgentLabel, AppKind, Brief, BuildRequest, Component, RunId, Tokens
-from bot.core.paths import shown
-from bot.core.prompts import EXISTING_SHOWN, ArchitectPrompt, BriefPrompt, IssuePrompt, Remark
+from bot.core.models import AgentLabel, AppKind, Brief, BriefResult, BuildRequest, Component, RunId, Tokens
+from bot.core.prompts import BriefPrompt, IssuePrompt, Remark
 from bot.core.texts import Texts
-from bot.core.tree import ANYWHERE, NOTHING, Bounds, Start
 from bot.core.usage import charge, price, worst_price
 from bot.core.visible import visible_line, visible_text
 from bot.gateway.accounts import Accounts
@@ -26,7 +24,6 @@ TOOL = "brief"
 """The tool whose input is the answer. It does nothing; being made to call it gives the answer its shape."""
 READER = AgentLabel("brief")
 """Under this name the call is metered, beside the run's agents."""
-WORKSPACE = "/root/workspace"
 
 _ASKS = 2
 _MAX_TOKENS = 4096
@@ -51,15 +48,6 @@ _ERRORS: TranslationTable = {
     anthropic.RetryableError: Transient,
     anthropic.AnthropicError: Permanent,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class BriefResult:
-    """A brief, and whose it is: the model's, or made from the issue's own text because the model gave none of use."""
-
-    brief: Brief
-    source: Literal["model", "fallback"]
-    tokens: Tokens
 
 
 _Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -277,51 +265,3 @@ def fallback(request: BuildRequest) -> Brief:
         fits=True,
         reason="",
     )
-
-
-def architect_prompt(
-    brief: Brief,
-    *,
-    texts: Texts,
-    golden: str,
-    feedback: str = "",
-    start: Start = NOTHING,
-    branch: str = "",
-    bounds: Bounds = ANYWHERE,
-    keep: str = "",
-) -> str:
-    """The prompt that drives a build. It carries no secret.
-
-    Args:
-        brief: the issue, read.
-        texts: renders it.
-        golden: the snapshot that workers start from.
-        feedback: what a maintainer wrote after `/swarm rebuild`.
-        start: what lies in the workspace already.
-        branch: where that comes from if it is an earlier build's branch; "" for the repository's own.
-        bounds: what of the repository may be changed.
-        keep: which work of the build before is kept, see `Options.start`.
-    """
-    keep, _, keep_but = keep.partition(":")
-    placed = [shown(file.path) for file in start.files]
-    view = ArchitectPrompt(
-        title=brief.title,
-        goal=brief.goal,
-        requirements=brief.requirements,
-        stack=brief.stack,
-        components=brief.components,
-        kind=brief.kind,
-        check=brief.check,
-        feedback=visible_text(feedback),
-        keep=keep,
-        keep_but=keep_but,
-        golden=golden,
-        workspace=WORKSPACE,
-        existing=tuple(placed[:EXISTING_SHOWN]),
-        more_existing=max(0, len(placed) - EXISTING_SHOWN),
-        unseen=len(start.listing) - len(placed),
-        branch=branch,
-        target=bounds.target,
-        protected=tuple(bounds.protected),
-    )
-    return texts.render("prompts/architect.md.j2", view)

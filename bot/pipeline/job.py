@@ -24,13 +24,12 @@ from bot.core.models import (
 from bot.core.notices import QuestionsView
 from bot.core.plan import Plan
 from bot.core.policy import branch_of
-from bot.core.prompts import Remark
+from bot.core.prompts import Remark, architect_prompt
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
 from bot.patience import watched
 from bot.pipeline import narrate, planning
-from bot.pipeline.brief import architect_prompt
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.exhibits import keep_sessions
 from bot.pipeline.gate import Gate

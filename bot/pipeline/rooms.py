@@ -8,13 +8,12 @@ from bot.agents.golden import GoldenImages
 from bot.agents.lines import Lines
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
-from bot.core.models import BuildRequest, CommitId, RunId
+from bot.core.models import BriefResult, BuildRequest, CommitId, RunId
 from bot.core.plan import Allowed, Plan
 from bot.core.policy import Permission
 from bot.core.prompts import Remark
 from bot.core.texts import Texts
 from bot.github.app import GitHubApp
-from bot.pipeline.brief import BriefResult
 from bot.pipeline.engine import Jobs
 from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.orders import Orders

@@ -10,12 +10,12 @@ import pytest
 from bot.agents.tasking import WorkerTask
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AgentLabel, AppKind, BuildRequest, Repo, RunId, Tokens
-from bot.core.prompts import IssuePrompt, Remark
+from bot.core.prompts import IssuePrompt, Remark, architect_prompt
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios import all_scenarios
 from bot.local.model.server import Running, start
 from bot.pipeline import brief as brief_module
-from bot.pipeline.brief import BriefReader, architect_prompt
+from bot.pipeline.brief import BriefReader
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage

@@ -11,10 +11,10 @@ import anthropic
 
 from bot.agents.tasking import WorkerTask
 from bot.core.models import AgentLabel, CommitId
+from bot.core.prompts import architect_prompt
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios.scenario import WORKSPACE, Scenario
 from bot.local.model.server import Running
-from bot.pipeline.brief import architect_prompt
 
 TEXTS = Texts(default_loader(Path("templates")))
 SWARM_TOOLS = ("spawn", "task", "wait", "collect", "teardown")

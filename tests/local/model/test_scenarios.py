@@ -6,10 +6,10 @@ import pytest
 
 from bot.agents.tasking import WorkerTask
 from bot.core.models import AgentLabel
+from bot.core.prompts import architect_prompt
 from bot.local.model.scenarios import all_scenarios, recognise
 from bot.local.model.scenarios.scenario import Scenario
 from bot.local.model.server import Running, start
-from bot.pipeline.brief import architect_prompt
 from tests.local.model.swarm import TEXTS, Swarm
 
 
