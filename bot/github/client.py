@@ -3,6 +3,7 @@
 Whatever creates is safe to repeat: it looks for what an earlier try may have left and returns that.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from github import GithubException
 from github.PullRequest import PullRequest as GhPullRequest
 from github.Repository import Repository as GhRepository
 
-from bot.core.errors import Conflict, NotFound, Transient, UserError
+from bot.core.errors import BotError, Conflict, NotFound, Transient, UserError
 from bot.core.models import Artifact, Repo
 from bot.core.policy import Permission, permission_of
 from bot.github.bodies import cut, marked, tag
@@ -29,6 +30,8 @@ from bot.github.values import (
     commit_of,
     issue_of,
 )
+
+log = logging.getLogger(__name__)
 
 _NO_COMMIT = (
     "{repo} has no commit yet, so there is nothing that a pull request could be opened against: "
@@ -288,8 +291,8 @@ class Repository(Shown):
     ) -> PullRequest:
         """The open pull request from branch `head`, with this title and body; opened if there is none.
 
-        Where the plan has no drafts, an ordinary one is opened. An open one keeps its draft state, which the REST
-        API cannot change.
+        Where the plan has no drafts, an ordinary one is opened. An open one becomes a draft, or ready for review, as
+        far as GitHub lets us; that it does not ends nothing.
 
         Raises:
             Conflict: there is nothing between base and head, or the base is gone.
@@ -302,6 +305,9 @@ class Repository(Shown):
         def make(repo: GhRepository, *, draft: bool = draft) -> GhPullRequest:
             return repo.create_pull(base=base, head=head, title=title, body=text, draft=draft)
 
+        def turn(found: GhPullRequest) -> None:
+            (found.convert_to_draft if draft else found.mark_ready_for_review)()
+
         doing = "opening the pull request"
         try:
             found = self._door.ensure(doing, Access.PULL_REQUESTS, look, make)
@@ -309,12 +315,18 @@ class Repository(Shown):
             if not (draft and "draft" in str(error).lower()):
                 raise
             found = self._door.ensure(doing, Access.PULL_REQUESTS, look, lambda repo: make(repo, draft=False))
+            draft = False
         if (found.title, found.body) != (title, text):
             self._door.again(
                 "updating the pull request",
                 Access.PULL_REQUESTS,
                 lambda _: found.edit(title=title, body=text),
             )
+        if found.draft != draft:
+            try:
+                self._door.again("changing the draft state", Access.PULL_REQUESTS, lambda _: turn(found))
+            except BotError as error:
+                log.warning("pull request %s keeps its draft state: %s", found.number, error)
         return PullRequest(found.number, found.html_url, found.draft, found.head.sha)
 
     def change_pull_request(self, number: int, change: Callable[[str], str]) -> bool:

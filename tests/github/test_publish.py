@@ -254,6 +254,28 @@ def test_a_check_run_says_how_it_went(hub: Hub) -> None:
     assert check["output"]["annotations_count"] == 50
 
 
+def test_a_rebuild_is_a_draft_as_long_as_its_evidence_is_incomplete(hub: Hub) -> None:
+    """The pull request becomes ready for review, and a draft again; where GitHub refuses that, it stays and nothing ends."""
+    first = build(hub, hub.open_issue(), draft=True)
+    number = publish(hub.repository(), first).pull_request
+
+    def again(run: str, *, draft: bool) -> bool:
+        files = [Artifact("SPEC.md", run.encode())]
+        done = publish(
+            hub.repository(), rebuild(hub, first.issue, run=RunId(run * 12), files=files, draft=draft)
+        )
+        assert done.pull_request == number
+        assert hub.get(f"pulls/{number}")["draft"] is done.draft
+        return done.draft
+
+    assert again("a", draft=False) is False
+    assert again("b", draft=True) is True
+    hub.fault(
+        method="POST", path_regex="/graphql$", status=403, message="Resource not accessible by integration"
+    )
+    assert again("c", draft=False) is True
+
+
 def test_no_drafts_on_this_plan(hub: Hub) -> None:
     """Where GitHub refuses drafts, an ordinary pull request is opened and reported as such."""
     issue = hub.open_issue()

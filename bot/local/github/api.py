@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from bot.local.github import graphql
 from bot.local.github.clock import Clock
 from bot.local.github.description import Operation
 from bot.local.github.faults import Faults, When
@@ -202,6 +203,8 @@ class Api:
         return answer
 
     def _answer(self, incoming: Incoming) -> Answer:
+        if incoming.path == graphql.PATH:
+            return self._mutate(incoming)
         found = self.world.description.find(incoming.method, incoming.path)
         if found is None:
             self.violations.add("request", f"{incoming.method} {incoming.path}", ["no such operation"], 404)
@@ -225,6 +228,14 @@ class Api:
         problems = self.world.description.bad_answer(operation, answer.status, answer.body)
         self.violations.add("answer", operation.id, problems, answer.status)
         return Answer(answer.status, answer.body, {**headers, **answer.headers})
+
+    def _mutate(self, incoming: Incoming) -> Answer:
+        try:
+            with self.world.store.lock:
+                caller = identify(self.world, incoming.headers.get("Authorization"))
+                return Answer(200, graphql.execute(self.world, caller, incoming.data))
+        except Refusal as refusal:
+            return _refused(refusal)
 
     def _handle(
         self,

@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 
 from bot.core.texts import Texts
-from bot.local.github import local_api, pages, smart_http
+from bot.local.github import graphql, local_api, pages, smart_http
 from bot.local.github.api import Answer, Api, Incoming
 from bot.local.github.operations import archives
 from bot.local.github.refusals import Refusal
@@ -31,6 +31,8 @@ def make_app(api: Api, texts: Texts) -> Flask:
     for root in roots:
         app.add_url_rule(root, "rest", rest, methods=METHODS)
         app.add_url_rule(f"{root}/<path:path>", "rest", rest, methods=METHODS)
+
+    app.add_url_rule(graphql.PATH, "rest", rest, methods=["POST"])
 
     def git(owner: str, name: str, rest: str) -> Response:
         return _git(api, owner, name, rest)

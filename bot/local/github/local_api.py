@@ -9,11 +9,11 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 
 from bot.core import codec
-from bot.local.github import conversation, seed
+from bot.local.github import seed
 from bot.local.github.api import Api, limit_of
 from bot.local.github.identity import identify
 from bot.local.github.operations import checks
-from bot.local.github.records import App, Installation, Pull, Repository
+from bot.local.github.records import App, Installation, Repository
 from bot.local.github.refusals import Refusal, not_found
 from bot.local.github.shapes import common
 from bot.local.github.world import World
@@ -266,12 +266,3 @@ def _avatar(name: str) -> str:
         '<text x="20" y="27" font-family="system-ui, sans-serif" font-size="19" font-weight="600" fill="#fff" '
         f'text-anchor="middle">{letter}</text></svg>'
     )
-
-
-def ready_for_review(world: World, repo: Repository, pull: Pull, login: str) -> None:
-    """A person takes a pull request out of draft; GitHub has no REST operation for it."""
-    issue = world.issue(repo, pull.number)
-    if issue is None or not pull.draft:
-        return
-    world.store.pulls.put(replace(pull, draft=False))
-    conversation.tell(world, repo, world.touch(issue), "ready_for_review", login)

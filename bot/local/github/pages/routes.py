@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, redirect, request
 
 from bot.core.texts import Texts
-from bot.local.github import local_api
+from bot.local.github import graphql, local_api
 from bot.local.github.api import Api
 from bot.local.github.pages import build, diffs, views
 from bot.local.github.pages.app_pages import add_app_pages
@@ -155,7 +155,7 @@ def _pull_forms(pages: Blueprint, desk: Desk) -> None:
             repo = desk.repo(owner, name)
             if desk.world.role(repo, desk.me()) not in ("write", "maintain", "admin"):
                 raise Refusal(403, "Must have push access to repository.")
-            local_api.ready_for_review(desk.world, repo, desk.pull(repo, number), desk.me())
+            graphql.set_draft(desk.world, desk.pull(repo, number), desk.me(), draft=False)
         return redirect(f"/{owner}/{name}/pull/{number}", 303)
 
 
