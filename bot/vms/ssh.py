@@ -353,8 +353,14 @@ class SshSession:
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._channel.close()
+            _hang_up(self._channel)
             self._slots.release()
+
+
+def _hang_up(channel: paramiko.Channel) -> None:
+    """Close a channel. Its farewell to the other side may find the line dead, which then is no matter."""
+    with suppress(*FOREIGN):
+        channel.close()
 
 
 class _Stream:
@@ -376,4 +382,4 @@ class _Stream:
             self._channel.shutdown_write()
 
     def close(self) -> None:
-        self._channel.close()
+        _hang_up(self._channel)

@@ -130,7 +130,7 @@ def test_a_persons_own_pi_drives_a_swarm(
         assert "8999\n9000\n/root/workspace" in used[2]
         assert used[3].startswith("1 files were copied to /root/workspace/there")
         assert used[4] == "made"
-        assert used[-1].endswith("is deleted.")
+        assert any(text.endswith("is deleted.") for text in used[5:])  # two calls at once, in any order
 
         second.send(id="prompt", type="prompt", message="@@here-waits")
         second.until("tool_execution_start", toolName="vers_swarm_wait")

@@ -81,7 +81,7 @@ def _played(browser: Browser, page: Page, pictures: Pictures) -> None:
     def both_have_eaten() -> bool:
         for player in players:
             player.step()
-        return players[0].score() >= 20 and players[1].score() >= 10
+        return min(player.score() for player in players) >= 10
 
     wait_until(both_have_eaten, 120, "both players have eaten")
     pictures.take(page, "game")
