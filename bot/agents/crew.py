@@ -131,7 +131,7 @@ class Crew:
             if view.state is not AgentState.LOST or view.vm is None or view.vm not in alive:
                 continue
             try:
-                there = self._machines.exists(view.vm) and self.daemon(view.vm).check().alive
+                there = not self._machines.trouble(view.vm) and self.daemon(view.vm).check().alive
             except BotError as error:
                 log.info("%s is still lost: %s", view.label, error, extra={"run": self._run})
                 continue
@@ -181,7 +181,7 @@ class Crew:
         watch = Watch(
             label, vm,
             line=lambda: self._machines.shell(vm),
-            exists=lambda: self._machines.exists(vm),
+            trouble=lambda: self._machines.trouble(vm),
             limits=WatchLimits(self._limits.stall_s, self._limits.lost_s),
             now=self._now,
             on_dialog=self.desk.take,

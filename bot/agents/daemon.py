@@ -19,6 +19,8 @@ START = "s1"
 """The name of the start of pi that a swarm follows. A machine is used by one agent, which is started once."""
 _NO_READER, _NOT_WHOLE, _STOPPED_READING = 3, 4, 5
 _DELIVERY_LIMIT_S = 90.0
+_FULL_BYTES = 16 << 20
+_KILLED = 128 + 9
 
 
 class PiGone(Permanent):
@@ -41,12 +43,19 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What root on the machine sees of pi. `status` is its exit status, None while it runs or if nobody saw its end."""
+    """What root on the machine sees of pi.
+
+    Attributes:
+        status: its exit status; None while it runs, or if nobody saw its end.
+        free_bytes: on the fullest of the disks that it writes to.
+        oom_kills: processes that the kernel has killed for their memory since pi was started.
+    """
 
     alive: bool
     status: int | None
     stderr: str
     free_bytes: int
+    oom_kills: int = 0
 
     @property
     def sentence(self) -> str:
@@ -56,7 +65,9 @@ class Health:
             if self.status is not None
             else "pi is gone without a trace"
         )
-        full = " (its disk is full)" if self.free_bytes < 16 << 20 else ""
+        full = " (its disk is full)" if self.free_bytes < _FULL_BYTES else ""
+        if self.status == _KILLED and self.oom_kills:
+            full += " (its machine has run out of memory)"
         lines = [line for line in self.stderr.splitlines() if line.strip()]
         return end + full + (": " + " | ".join(lines[-5:]) if lines else "")
 
@@ -147,8 +158,12 @@ class Daemon:
                     raise Permanent(f"a command could not be delivered: {_last_words(done.stderr)}")
 
     def check(self) -> Health:
-        """How pi is."""
-        return Health(**self._keeper("check", {}))
+        """How pi is; asked once, so that who watches learns soon that nobody answers.
+
+        Raises:
+            Transient: the line was lost.
+        """
+        return Health(**self._keeper("check", {}, tries=1))
 
     def stop(self) -> Health:
         """End pi and everything that runs as the agent."""
@@ -158,9 +173,9 @@ class Daemon:
         """Remove every trace of any start, as an image must have none."""
         self._keeper("clean", {})
 
-    def _keeper(self, verb: str, want: Mapping[str, Any]) -> dict[str, Any]:
+    def _keeper(self, verb: str, want: Mapping[str, Any], tries: int = 4) -> dict[str, Any]:
         stdin = json.dumps({"start": self.start_id, **want}).encode()
-        for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=45.0):
+        for attempt in stamina.retry_context(on=Transient, attempts=tries, timeout=45.0):
             with attempt:  # every verb may be done twice
                 done = self._shell.run(f"python3 -I {PROGRAMS}/keeper.py {verb}", stdin=stdin, timeout_s=30.0)
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -22,6 +22,12 @@ PURPOSE = "agent-"
 """What an agent's machine is for, with a number behind it; the first is the architect's."""
 SCRATCH = "scratch-"
 """What a machine without an agent is for, made by an agent to try something on."""
+_TROUBLE = {
+    VmState.DEAD: "its machine is gone",
+    VmState.PAUSED: "its machine was paused",
+    VmState.SLEEPING: "its machine was put to sleep",
+}
+"""The bot pauses no machine that has an agent: somebody else did."""
 
 
 class Machines:
@@ -164,14 +170,14 @@ class Machines:
                 self._shells[vm] = shell
             return shell
 
-    def exists(self, vm: VmId) -> bool:
-        """Whether the provider still knows the machine; True when it cannot say."""
+    def trouble(self, vm: VmId) -> str:
+        """Why nobody can work on a machine, as its provider says; empty when it runs, and when the provider cannot say."""
         try:
-            return self._provider.status(vm).state is not VmState.DEAD
+            return _TROUBLE.get(self._provider.status(vm).state, "")
         except NotFound:
-            return False
+            return _TROUBLE[VmState.DEAD]
         except Transient:
-            return True
+            return ""
 
     def close(self) -> None:
         """Close all lines, after the deletions that were begun."""

@@ -39,7 +39,7 @@ class Watch:
         vm: VmId,
         *,
         line: Callable[[], Shell],
-        exists: Callable[[], bool],
+        trouble: Callable[[], str],
         limits: WatchLimits,
         now: Callable[[], float],
         on_dialog: Callable[["Watch", rpc.Dialog], None],
@@ -53,7 +53,7 @@ class Watch:
             agent: whom to follow.
             vm: where it lives.
             line: the shell to that machine; asked for again after each loss.
-            exists: whether the provider still knows the machine.
+            trouble: why its machine cannot be worked on, as the provider says; empty if it knows of nothing.
             limits: when silence and absence count.
             now: seconds since the epoch.
             on_dialog: gets every dialog in the file, the old ones again after a restart of ours. Must return soon.
@@ -68,7 +68,7 @@ class Watch:
         self.clock_offset_s = float("inf")
         """Add it to a stamp of this machine for seconds since the epoch."""
         self._line = line
-        self._exists = exists
+        self._trouble = trouble
         self._limits = limits
         self._now = now
         self._on_dialog = on_dialog
@@ -245,8 +245,8 @@ class Watch:
             self._end(AgentState.FAILED, replace(health, status=status).sentence)
 
     def _reconsider(self, error: Transient) -> None:
-        if not self._exists():
-            self._end(AgentState.LOST, "its machine is gone")
+        if trouble := self._trouble():
+            self._end(AgentState.LOST, trouble)
         elif self._now() - self._contact_at > self._limits.lost_s:
             self._end(
                 AgentState.LOST, f"its machine could not be reached for {self._limits.lost_s:.0f} s: {error}"

@@ -47,6 +47,10 @@ _SLOT_TIMEOUT_S = 120.0
 _FORWARD_TRIES = 20
 
 
+class Asleep(Transient):
+    """The machine is paused: it answers when somebody resumes it, and not before."""
+
+
 class SshConnector:
     """Implements `vms.base.Connect`: user root, the provider's key, the host key pinned as the provider reads it.
 
@@ -95,9 +99,13 @@ class SshConnector:
         """
         Raises:
             NotFound: the machine is gone.
+            Asleep: nobody will answer until somebody resumes it.
         """
-        if self._provider.status(vm).state is VmState.DEAD:
+        state = self._provider.status(vm).state
+        if state is VmState.DEAD:
             raise NotFound(f"machine {vm} is dead")
+        if state in (VmState.PAUSED, VmState.SLEEPING):
+            raise Asleep(f"machine {vm} is {state}")
 
     def open(self, vm: VmId, key: SshKey, ended: threading.Event) -> paramiko.Transport:
         """One try at a verified and authenticated connection. `ended` is set when it breaks."""
@@ -157,6 +165,7 @@ class SshLine:
 
         Raises:
             Transient: not within `timeout_s`.
+            Asleep: the machine is paused; it is not waited for.
             Permanent: the line was closed by us.
             NotFound: the machine is gone.
             Unauthentic: something else than the machine answers.
@@ -166,7 +175,8 @@ class SshLine:
                 return self._transport
             checked_at = time.monotonic()
             for attempt in stamina.retry_context(
-                on=Transient, attempts=None, timeout=timeout_s,
+                on=lambda error: isinstance(error, Transient) and not isinstance(error, Asleep),
+                attempts=None, timeout=timeout_s,
                 wait_initial=0.05, wait_max=1.0, wait_jitter=0.05, wait_exp_base=1.6,
             ):  # fmt: skip
                 with attempt:

@@ -5,7 +5,7 @@ start  {start, vm, model, thinking, tools?, bearer?, identity?, fresh?}  -> {"st
 Starts pi unless this start was made on this machine before, or (not if `fresh`) came along running in a snapshot that keeps
 memory, with the same model, thinking level and tools. Anything else that an image brought along, other starts of pi, their tmux server
 and FIFOs, goes first. `bearer` and `identity` are written whenever they are given.
-check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int}
+check  {start}  -> {"alive": bool, "status": exit status or null, "stderr": last lines, "free_bytes": int, "oom_kills": int}
 stop   {start}  -> the same, after the end
 clean  {}       -> removes all starts, as an image must have none
 """
@@ -59,6 +59,7 @@ def start(want):
     (folder / "out.jsonl").touch()
     (folder / "settings").write_text(settings)
     (folder / "vm").write_text(want["vm"])
+    (folder / "oom_kills").write_text(str(oom_kills()))
     SESSIONS.mkdir()
     shutil.chown(SESSIONS, "agent", "agent")
     run = ["bash", str(PROGRAMS / "wrapper.sh"), str(folder)]
@@ -109,6 +110,12 @@ def word(text):
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def oom_kills():
+    """How many processes this machine's kernel has killed for their memory."""
+    counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(counters.get("oom_kill", 0))
+
+
 def is_alive(folder):
     if (folder / "rc").exists():
         return False
@@ -151,7 +158,10 @@ def check(want):
         "alive": is_alive(folder),
         "status": status,
         "stderr": stderr,
-        "free_bytes": shutil.disk_usage("/").free,
+        "free_bytes": min(
+            shutil.disk_usage(path).free for path in (Path("/"), STARTS, SESSIONS) if path.exists()
+        ),
+        "oom_kills": oom_kills() - int(text(folder / "oom_kills") or 0),
     }
 
 

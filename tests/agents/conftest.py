@@ -78,6 +78,7 @@ class World:
         golden: CommitId,
         outside: Outside | None = None,
         now: Callable[[], float] = time.time,
+        connect: Connect | None = None,
         **limits: Any,
     ) -> Swarm:
         """A swarm as a fresh process would make it."""
@@ -85,7 +86,7 @@ class World:
             run,
             golden=golden,
             provider=self.provider,
-            connect=self.connect,
+            connect=connect or self.connect,
             runs=self.runs,
             fleet=self.fleet,
             usage=self.usage,
