@@ -1,6 +1,7 @@
 """What came of a build on the stand-ins, in numbers: the JSON of the demo, and the critical path behind the ratio."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from bot.cli.world import World
 from bot.core.codec import load
 from bot.core.models import AgentLabel, Evidence, Published, RunId
 from bot.core.snapshot import Snapshot
-from bot.core.timeline import Command, ModelCall, Task, Wait, critical_path
+from bot.core.timeline import Command, Course, ModelCall, Task, Wait
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.journal.snapshot import snapshot
 
@@ -28,7 +29,8 @@ def report_of(
     evidence = load(Evidence, row.result["evidence"]) if "evidence" in row.result else None
     status = _visit(evidence.url) if evidence and evidence.url else 0
     total = (row.result.get("published_at") or row.ended_at or time.time()) - labelled_at
-    path = critical_path_of(world, row, evidence)
+    course = course_of(world, row, evidence)
+    path = course.path(world.model["rate"]) if course and world.model else None
     return {
         "state": str(row.state),
         "reason": row.reason,
@@ -75,28 +77,31 @@ def _visit(url: str) -> int:
         return 0
 
 
-def critical_path_of(world: World, row: Run, evidence: Evidence | None) -> float | None:
-    """Seconds of the longest chain of model calls and commands in this very run; None with a real model or no outcome."""
+def course_of(world: World, row: Run, evidence: Evidence | None) -> Course | None:
+    """What happened in a build, for the critical path; None with a real model or no outcome."""
     if world.model is None or evidence is None or "outcome" not in row.result:
         return None
     outcome = load(SwarmOutcome, row.result["outcome"])
-    ahead_s = time.time() - time.monotonic()  # the model's ledger has the machine's own clock
-    ledger = httpx.get(f"{world.model['base_url']}/ledger").raise_for_status().json()
-    calls = [
-        ModelCall(AgentLabel(c["agent"]), c["start"] + ahead_s, c["end"] + ahead_s, c["output_tokens"])
-        for c in ledger
-        if c["run"] == row.id and c["outcome"] == "complete"
-    ]
-    return critical_path(
-        calls,
+    return Course(
+        model_calls(world.model, row.id),
         [Command(c.agent, c.started, c.ended) for c in outcome.commands],
         [Task(t.agent, t.at) for t in outcome.tasks],
         [Wait(w.agents, w.started, w.ended) for w in outcome.waits],
-        preview_install_s=evidence.install_seconds,
-        preview_start_s=evidence.start_seconds,
-        rate_tokens_per_s=world.model["rate"],
+        install_s=evidence.install_seconds,
+        start_s=evidence.start_seconds,
         ttft_s=world.model["ttft_s"],
     )
+
+
+def model_calls(model: Mapping[str, Any], run: RunId) -> list[ModelCall]:
+    """A build's answered calls, from the scripted model's ledger. Seconds since the epoch."""
+    ahead_s = time.time() - time.monotonic()  # the model's ledger has the machine's own clock
+    ledger = httpx.get(f"{model['base_url']}/ledger").raise_for_status().json()
+    return [
+        ModelCall(AgentLabel(c["agent"]), c["start"] + ahead_s, c["end"] + ahead_s, c["output_tokens"])
+        for c in ledger
+        if c["run"] == run and c["outcome"] == "complete"
+    ]
 
 
 def _webhook_ack(world: World) -> float | None:

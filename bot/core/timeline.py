@@ -59,10 +59,74 @@ class Wait:
     ended: float
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What happened in one build, as far as it has nodes or edges here.
+
+    Attributes:
+        calls: the whole run's calls; the one that reads the issue has the agent "brief".
+        commands: of all agents, without the swarm's own tools.
+        tasks: given by the architect.
+        waits: of the architect; one that ran into its time limit is followed by another.
+        install_s: what installing took on the clean machine.
+        start_s: from the app's start to its first answer.
+        ttft_s: the model's time to first token.
+    """
+
+    calls: Sequence[ModelCall]
+    commands: Sequence[Command]
+    tasks: Sequence[Task] = ()
+    waits: Sequence[Wait] = ()
+    install_s: float = 0.0
+    start_s: float = 0.0
+    ttft_s: float = 0.5
+
+    def path(self, rate_tokens_per_s: float) -> float:
+        """T_LB in seconds at a token rate, which need not be the one of the run."""
+        return critical_path(
+            self.calls,
+            self.commands,
+            self.tasks,
+            self.waits,
+            preview_install_s=self.install_s,
+            preview_start_s=self.start_s,
+            rate_tokens_per_s=rate_tokens_per_s,
+            ttft_s=self.ttft_s,
+        )
+
+    def chain(self, rate_tokens_per_s: float) -> list["Link"]:
+        """What really waited for what, first to last: from the node that ended last, back to whichever let it begin.
+
+        The sum of `waited_s` and of `over_s` is the time that the swarm lost between its first and its last node.
+        """
+        _, last = _graph(self.calls, self.commands, self.tasks, self.waits, rate_tokens_per_s, self.ttft_s)
+        links: list[Link] = []
+        node = max(last, key=lambda each: each.ended, default=None)
+        while node is not None:
+            before = max(node.after, key=lambda each: each.ended, default=None)
+            waited = node.started - before.ended if before else 0.0
+            edge = f"{before.kind} of {before.agent} → {node.kind} of {node.agent}" if before else "begins"
+            links.append(Link(edge, node.started, waited, node.ended - node.started - node.ideal_s))
+            node = before
+        return links[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One node of the chain: how long after the end of what it waited for it began, and how much longer than ideal it was."""
+
+    edge: str
+    started: float
+    waited_s: float
+    over_s: float
+
+
 @dataclass(eq=False, slots=True)
 class _Node:
     """`after` are nodes that have to end before this one begins."""
 
+    agent: AgentLabel
+    kind: str
     started: float
     ended: float
     ideal_s: float
@@ -112,6 +176,20 @@ def critical_path(
         rate_tokens_per_s: the model's rate; 0 for a model without a limit, whose tokens take no time.
         ttft_s: the model's time to first token.
     """
+    lanes, last = _graph(calls, commands, tasks, waits, rate_tokens_per_s, ttft_s)
+    ends = _earliest_ends(lanes)
+    return max((ends[node] for node in last), default=0.0) + preview_install_s + preview_start_s
+
+
+def _graph(
+    calls: Sequence[ModelCall],
+    commands: Sequence[Command],
+    tasks: Sequence[Task],
+    waits: Sequence[Wait],
+    rate_tokens_per_s: float,
+    ttft_s: float,
+) -> tuple[list[_Lane], list[_Node]]:
+    """All lanes with their edges, and the nodes one of which is the last."""
     lanes = _lanes(calls, commands, rate_tokens_per_s, ttft_s)
     for lane in lanes.values():
         _chain(lane)
@@ -125,9 +203,8 @@ def critical_path(
         going_on = asking and architect.call_after(asking.started)
         if going_on:
             going_on.after += [node for name in wait.agents for node in lanes[name].ended_by(wait.ended)]
-    ends = _earliest_ends(lanes.values())
     last = [*architect.calls, *architect.commands] or [node for lane in lanes.values() for node in lane.calls]
-    return max((ends[node] for node in last), default=0.0) + preview_install_s + preview_start_s
+    return list(lanes.values()), last
 
 
 def _lanes(
@@ -136,9 +213,11 @@ def _lanes(
     lanes: defaultdict[AgentLabel, _Lane] = defaultdict(lambda: _Lane([], []))
     for call in sorted(calls, key=lambda call: call.started):
         ideal_s = ttft_s + (call.output_tokens / rate_tokens_per_s if rate_tokens_per_s else 0.0)
-        lanes[call.agent].calls.append(_Node(call.started, call.ended, ideal_s, []))
+        lanes[call.agent].calls.append(_Node(call.agent, "call", call.started, call.ended, ideal_s, []))
     for ran in sorted(commands, key=lambda ran: ran.started):
-        lanes[ran.agent].commands.append(_Node(ran.started, ran.ended, ran.ended - ran.started, []))
+        lanes[ran.agent].commands.append(
+            _Node(ran.agent, "command", ran.started, ran.ended, ran.ended - ran.started, [])
+        )
     return lanes
 
 

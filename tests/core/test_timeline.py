@@ -1,7 +1,7 @@
 import pytest
 
 from bot.core.models import AgentLabel
-from bot.core.timeline import Command, ModelCall, Task, Wait, critical_path
+from bot.core.timeline import Command, Course, ModelCall, Task, Wait, critical_path
 
 RATE = 100.0
 TTFT_S = 0.5
@@ -128,6 +128,20 @@ def test_a_second_task_starts_from_its_own_call() -> None:
     waits = [Wait((label("worker"),), 1.6, 5.0), Wait((label("worker"),), 14.3, 25.0)]
     # 1.0, worker 1.0, architect 4.0, worker 1.0, architect 1.0
     assert path(calls, [], tasks, waits) == pytest.approx(8.0)
+
+
+def test_the_chain_says_who_waited_for_whom() -> None:
+    """From the first call to the last: the gap before each node, and what it took beyond its ideal time."""
+    calls = [call("architect", 10.0, 50), call("w", 13.0, 150, late_s=0.25), call("architect", 17.0, 50)]
+    course = Course(calls, [], [Task(label("w"), 11.5)], [Wait((label("w"),), 11.6, 16.0)], ttft_s=TTFT_S)
+    links = course.chain(RATE)
+    assert [link.edge for link in links] == [
+        "begins", "call of architect → call of w", "call of w → call of architect",
+    ]  # fmt: skip
+    assert [link.waited_s for link in links] == [0.0, pytest.approx(2.0), pytest.approx(1.75)]
+    assert [link.over_s for link in links] == pytest.approx([0.0, 0.25, 0.0])
+    total = calls[-1].ended - calls[0].started
+    assert course.path(RATE) + sum(link.waited_s + link.over_s for link in links) == pytest.approx(total)
 
 
 def test_nothing_is_nothing() -> None:

@@ -9,6 +9,10 @@ from typing import Any
 ARCHITECT_MARK = "You are the ARCHITECT"
 WORKER_MARK = "You are worker "
 """First words of the product's prompts (`templates/prompts`). Where one stands, an agent's task begins."""
+ALONE_MARK = "You build this ALONE"
+GUIDE_MARK = "INCLUDE THE FULL SPEC in each task"
+"""Words of the prompts of what the product is measured against."""
+CHARACTERS_PER_TOKEN = 4
 
 
 class Refused(Exception):
@@ -104,7 +108,7 @@ def read_request(body: bytes) -> Conversation:
 
 def count_tokens(text: str) -> int:
     """One token per 4 characters, rounded up: a fixed rule instead of a tokenizer, so that sums can be checked."""
-    return -(-len(text) // 4)
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -2,18 +2,28 @@
 
 A scenario is a folder of real files: `scenario.yaml` says what is done and said, `architect/` and one folder per
 worker hold what they write. A scenario is recognised by its words in the prompt; the role by what the request is: a
-forced `brief` tool, or the first words of the product's prompts.
+forced `brief` tool, or the first words of the prompts. Beside the product's architect and workers there are those whom
+it is measured against: an agent that builds alone, and an architect who works as the guide says. They write the same files.
 """
 
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from bot.local.model.conversation import ARCHITECT_MARK, WORKER_MARK, Conversation
+from bot.local.model.conversation import ALONE_MARK, ARCHITECT_MARK, GUIDE_MARK, WORKER_MARK, Conversation
 from bot.local.model.reply import Reply, Text
-from bot.local.model.scenarios import architect, brief, worker
+from bot.local.model.scenarios import alone, architect, brief, guide, worker
+from bot.local.model.scenarios.board import boards
 from bot.local.model.scenarios.scenario import UNKNOWN, Scenario, load_scenario
 
 _FOLDER = Path(__file__).parent
+_ROLES: Mapping[str, Callable[[Conversation, Scenario], Reply]] = {
+    WORKER_MARK: worker.play,
+    ALONE_MARK: alone.play,
+    GUIDE_MARK: guide.play,
+    ARCHITECT_MARK: architect.play,
+}
+"""What the first words of a prompt make of the model. The guide's architect has those of the product's, too."""
 
 
 @cache
@@ -24,10 +34,9 @@ def all_scenarios() -> tuple[Scenario, ...]:
 
 def recognise(prompt: str) -> Scenario | None:
     """The scenario whose words come first in the prompt."""
-    starts = {each.name: found.start() for each in all_scenarios() if (found := each.words.search(prompt))}
-    return min(
-        (each for each in all_scenarios() if each.name in starts), key=lambda s: starts[s.name], default=None
-    )
+    known = (*all_scenarios(), *boards())
+    starts = {each.name: found.start() for each in known if (found := each.words.search(prompt))}
+    return min((each for each in known if each.name in starts), key=lambda s: starts[s.name], default=None)
 
 
 def answer(asked: Conversation) -> Reply:
@@ -37,12 +46,8 @@ def answer(asked: Conversation) -> Reply:
         return brief.play(asked, scenario)
     if scenario is None:
         return (Text(UNKNOWN),)
-    if WORKER_MARK in asked.prompt:
-        return worker.play(asked, scenario)
-    if ARCHITECT_MARK in asked.prompt:
-        return architect.play(asked, scenario)
-    return (
-        Text(
-            f"I play the scenario “{scenario.name}”, but this prompt is neither an architect's nor a worker's."
-        ),
-    )
+    for mark, play in _ROLES.items():
+        if mark in asked.prompt:
+            return play(asked, scenario)
+    said = f"I play the scenario “{scenario.name}”, but this prompt is of none of its roles."
+    return (Text(said),)

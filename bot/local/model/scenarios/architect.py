@@ -24,7 +24,7 @@ _GIVEN_UP = frozenset({AgentState.FAILED, AgentState.LOST, AgentState.STALLED})
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class Stage:
     """The scenario, and what has happened."""
 
     scenario: Scenario
@@ -79,29 +79,29 @@ def _state_of(label: str, table: str) -> AgentState | None:
 def play(asked: Conversation, scenario: Scenario) -> Reply:
     """The architect's next turn."""
     hurried = any(WRAP_UP_MARK in text for text in asked.said)
-    stage = _Stage(scenario, asked.exchanges, hurried)
-    steps: tuple[Callable[[_Stage], Reply | None], ...] = (
-        _specify, _spawn, _task, _wait, _collect, _check, _teardown, _close,
+    stage = Stage(scenario, asked.exchanges, hurried)
+    steps: tuple[Callable[[Stage], Reply | None], ...] = (
+        specify, _spawn, _task, await_workers, _collect, check, _teardown, close,
     )  # fmt: skip
     return next(turn for step in steps if (turn := step(stage)))
 
 
-def _write(path: str, text: str) -> Call:
+def write(path: str, text: str) -> Call:
     return Call("write", {"path": f"{WORKSPACE}/{path}", "content": text})
 
 
-def _specify(stage: _Stage) -> Reply | None:
+def specify(stage: Stage) -> Reply | None:
     if f"{WORKSPACE}/SPEC.md" in stage.written():
         return None
     if len(stage.calls("write")) >= _TRIES:
         return (Text(f"I cannot write the specification, so nothing was built: {stage.failure('write')}"),)
     return (
         Text("The contract comes first: every name that two parts share."),
-        _write("SPEC.md", stage.scenario.files["SPEC.md"]),
+        write("SPEC.md", stage.scenario.files["SPEC.md"]),
     )
 
 
-def _spawn(stage: _Stage) -> Reply | None:
+def _spawn(stage: Stage) -> Reply | None:
     labels = stage.scenario.labels
     if stage.succeeded("vers_swarm_spawn"):
         return None
@@ -111,7 +111,7 @@ def _spawn(stage: _Stage) -> Reply | None:
     if len(specifications) <= len(revisions):
         wishes = "\n".join(line for line in revisions[-1].output.splitlines() if line and "`" not in line)
         text = f"{stage.scenario.files['SPEC.md']}\n## Changes that were asked for\n{wishes}\n"
-        return (Text("The specification is to be different."), _write("SPEC.md", text))
+        return (Text("The specification is to be different."), write("SPEC.md", text))
     if len(spawns) > len(revisions):
         return (
             Text(
@@ -121,14 +121,14 @@ def _spawn(stage: _Stage) -> Reply | None:
     return (Call("vers_swarm_spawn", {"count": len(labels), "labels": labels}),)
 
 
-def _task(stage: _Stage) -> Reply | None:
+def _task(stage: Stage) -> Reply | None:
     if stage.hurried:
         return None
     calls = [Call("vers_swarm_task", {"agentId": p.label, "task": p.task}) for p in stage.untasked()]
     return tuple(calls) or None
 
 
-def _wait(stage: _Stage) -> Reply | None:
+def await_workers(stage: Stage) -> Reply | None:
     states = stage.states()
     pending = [
         name for name, state in states.items() if state is not AgentState.DONE and state not in _GIVEN_UP
@@ -136,7 +136,7 @@ def _wait(stage: _Stage) -> Reply | None:
     if not pending or stage.hurried or len(stage.calls("vers_swarm_wait")) >= _MOST_WAITS:
         return None
     own = [
-        _write(path, text)
+        write(path, text)
         for path, text in stage.scenario.files.items()
         if f"{WORKSPACE}/{path}" not in stage.written()
     ]
@@ -146,13 +146,13 @@ def _wait(stage: _Stage) -> Reply | None:
     return (wait,)
 
 
-def _collect(stage: _Stage) -> Reply | None:
+def _collect(stage: Stage) -> Reply | None:
     """Copy what the workers made; what a worker did not deliver, the architect writes itself."""
     states = stage.states()
     done = [part.label for part in stage.scenario.parts if states[part.label] is AgentState.DONE]
     others = [part for part in stage.scenario.parts if part.label not in done]
     rest = {path: text for part in others for path, text in part.files.items()}
-    own = [_write(path, text) for path, text in rest.items() if f"{WORKSPACE}/{path}" not in stage.written()]
+    own = [write(path, text) for path, text in rest.items() if f"{WORKSPACE}/{path}" not in stage.written()]
     tried = len(stage.calls("vers_swarm_collect"))
     collect = []
     if done and not stage.succeeded("vers_swarm_collect"):
@@ -167,7 +167,7 @@ def _collect(stage: _Stage) -> Reply | None:
     return tuple(collect) or None
 
 
-def _check(stage: _Stage) -> Reply | None:
+def check(stage: Stage) -> Reply | None:
     scenario, ran = stage.scenario, stage.calls("bash")
     if not scenario.check or (ran and not ran[-1].failed):
         return None
@@ -185,13 +185,13 @@ def _check(stage: _Stage) -> Reply | None:
     return (run,) if len(ran) < _MOST_CHECKS else None
 
 
-def _teardown(stage: _Stage) -> Reply | None:
+def _teardown(stage: Stage) -> Reply | None:
     if stage.calls("vers_swarm_teardown"):
         return None
     return (Call("vers_swarm_teardown", {}),)
 
 
-def _close(stage: _Stage) -> Reply:
+def close(stage: Stage) -> Reply:
     ran = stage.calls("bash")
     if stage.scenario.check and (not ran or ran[-1].failed):
         return (Text(f"The parts are written, but the check fails:\n\n{stage.failure('bash')}"),)
