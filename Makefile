@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
-DEBS := python3-venv iproute2 nftables mmdebstrap openssh-client util-linux git
+DEBS := python3-venv iproute2 nftables mmdebstrap openssh-client openssl util-linux git
 ARGS ?=
 
-.PHONY: demo dev doctor test check lint types format lock clean setup system browser help
+.PHONY: demo dev doctor bench test check lint types format lock clean setup system browser help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,10 @@ dev: setup ## all stand-ins, web and worker on this machine, until Ctrl-C
 doctor: setup ## what this machine and the configuration lack, and the cure
 	@$(SUDO) $(BIN)/swarm-bot doctor
 
-test: setup browser ## the whole test suite, in two processes unless ARGS says otherwise
+bench: setup $(VENV)/.bench ## how fast it is, in under 12 minutes: a table, bench-out/bench.png and bench.json
+	@$(SUDO) $(BIN)/swarm-bot bench --short $(ARGS)
+
+test: setup browser $(VENV)/.bench ## the whole test suite, in two processes unless ARGS says otherwise
 	@$(SUDO) $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 check: setup lint types ## ruff, mypy --strict, the architecture test; every test can be collected
@@ -58,8 +61,14 @@ $(VENV)/.done: requirements.lock pyproject.toml | system
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve the dependencies anew into requirements.lock (needs uv)
+# What only the picture of the bench needs.
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.done
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+lock: ## resolve the dependencies anew into requirements.lock and requirements-bench.lock (needs uv)
 	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+	echo matplotlib | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --constraints requirements.lock - -o requirements-bench.lock
 
 clean: ## the virtual environment and the cache folder of the local machines
 	@cache="$${SWARM_CACHE:-$$HOME/.cache/swarm-build}"; echo "removing $(VENV) and $$cache"; $(SUDO) rm -rf --one-file-system "$$cache" $(VENV)

@@ -17,6 +17,8 @@ LAYERS = (
     {"agents"},
     {"pipeline", "web"},
     {"cli"},
+    {"bench"},
+    {"cli.main"},
     {"__main__"},
 )
 # The web edge only stores and enqueues.
@@ -28,7 +30,7 @@ OWNERS = {
     "waitress": {"serving"},
     "github": {"github"},
     "paramiko": {"vms"},
-    "httpx": {"vms", "github", "gateway", "pipeline.preview", "local", "cli"},
+    "httpx": {"vms", "github", "gateway", "pipeline.preview", "local", "cli", "bench"},
     "anthropic": {"pipeline.brief"},
     "dbos": {"pipeline.engine"},
     "sqlalchemy": {"pipeline.journal", "pipeline.engine"},
@@ -37,8 +39,9 @@ OWNERS = {
     "cryptography": {"github", "web.setup", "local", "vms"},
     "pydantic_settings": {"settings"},
     "click": {"cli", "local"},
-    "rich": {"cli"},
+    "rich": {"cli", "bench"},
     "detect_secrets": {"agents.transcripts"},
+    "matplotlib": {"bench"},
 }
 IO = {"os", "socket", "ssl", "subprocess", "threading", "time", "urllib", "http", "random", "secrets", "uuid"}
 PURE = ("core", "agents.rpc")

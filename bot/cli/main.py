@@ -61,9 +61,11 @@ def cli() -> None:
     """Swarm Build: labelled issues become pull requests with a live preview."""
 
 
-def _settings() -> Settings:
+def _settings(log_level: str = "") -> Settings:
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=log_level or settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     for noisy in ("httpx", "httpx2", "alembic", "dbos", "waitress"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("stamina").setLevel(logging.ERROR)  # a second try is no news
@@ -139,6 +141,36 @@ def dev(*, as_json: bool, rate: float) -> None:
     settings = with_host_registries(load_settings())
     require(settings)
     develop(settings, rate=rate, as_json=as_json)
+
+
+@cli.command()
+@click.option(
+    "--short",
+    is_flag=True,
+    help="Under 12 minutes; the slow ones are measured fast and computed for 80 tokens/s.",
+)
+@click.option("--tiny", is_flag=True, help="Under two minutes: does everything that measures work?")
+@click.option(
+    "--part", "parts", multiple=True, metavar="PART",
+    help="Only this: agents, rates, contenders, delays, workers, round-trips or many. What --out holds already is kept.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("bench-out"), show_default=True,
+    help="Folder for bench.json and bench.png.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The last line of standard output is one JSON object.")
+def bench(*, short: bool, tiny: bool, parts: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Measure the product on the stand-ins, beside one agent alone and the guide's way."""
+    from bot.bench.command import bench as measure
+    from bot.bench.form import FULL, SHORT, TINY, parse_parts
+    from bot.cli.doctor import require
+    from bot.cli.host import with_host_registries
+
+    wanted = parse_parts(parts)
+    settings = with_host_registries(_settings("ERROR"))
+    require(settings)
+    form = TINY if tiny else SHORT if short else FULL
+    sys.exit(measure(settings, form, wanted, DOCS, out, as_json=as_json))
 
 
 @cli.command()

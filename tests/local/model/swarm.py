@@ -41,6 +41,8 @@ class Swarm:
     """Tool name -> how often it fails before it works."""
     slow: dict[str, int] = field(default_factory=dict)
     """Worker -> how many waits return before it is done."""
+    used: str = ""
+    """Whose machine the architect's tools work on; its own if empty."""
     results: list[tuple[str, str, bool]] = field(default_factory=list)
     """(tool, output, failed) of the architect's calls."""
 
@@ -76,7 +78,15 @@ class Swarm:
             ]
 
     def _tools(self) -> list[Any]:
-        names = ("read", "bash", "edit", "write", *(f"vers_swarm_{name}" for name in SWARM_TOOLS))
+        names = (
+            "read",
+            "bash",
+            "edit",
+            "write",
+            "vers_vm_use",
+            "vers_vm_local",
+            *(f"vers_swarm_{name}" for name in SWARM_TOOLS),
+        )
         return [{"name": name, "description": name, "input_schema": {"type": "object"}} for name in names]
 
     def _result(self, agent: str, call_id: str, tool: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,8 +107,11 @@ class Swarm:
         assert path.startswith(WORKSPACE + "/")
         return self.folder / agent / path.removeprefix(WORKSPACE + "/")
 
+    def _read(self, agent: str, path: str) -> str:
+        return self._place(self.used or agent, path).read_text()
+
     def _write(self, agent: str, path: str, content: str) -> str:
-        place = self._place(agent, path)
+        place = self._place(self.used or agent, path)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(content)
         return "written"
@@ -114,6 +127,8 @@ class Swarm:
         return "edited"
 
     def _bash(self, agent: str, command: str, timeout: float) -> str:
+        if "setsid" in command:
+            return ""  # nobody visits it here
         here = command.replace(WORKSPACE, str(self.folder / agent))
         done = subprocess.run(
             ["bash", "-c", here], capture_output=True, text=True, timeout=timeout, check=False
@@ -121,6 +136,17 @@ class Swarm:
         if done.returncode:
             raise ToolFailed(f"{done.stdout}{done.stderr}\nCommand exited with code {done.returncode}")
         return done.stdout
+
+    # Going to another machine ----------------------------------------------------------------------
+
+    def _vers_vm_use(self, agent: str, vmId: str) -> str:  # noqa: N803 - the tool's parameter
+        assert agent == "architect"
+        self.used = vmId
+        return "there"
+
+    def _vers_vm_local(self, agent: str) -> str:
+        self.used = ""
+        return f"{agent} is at home"
 
     # The swarm's tools -----------------------------------------------------------------------------
 

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from bot.agents.tasking import WorkerTask
+from bot.bench.alone import AlonePrompt
+from bot.bench.guide import GuidePrompt
 from bot.core.models import AgentLabel
 from bot.core.prompts import architect_prompt
 from bot.local.model.scenarios import all_scenarios, recognise
+from bot.local.model.scenarios.board import SIZES, board, title
 from bot.local.model.scenarios.scenario import Scenario
 from bot.local.model.server import Running, start
 from tests.local.model.swarm import TEXTS, Swarm
@@ -121,6 +124,48 @@ def test_what_it_does_not_know_it_does_not_play(model: Running, tmp_path: Path) 
     swarm = Swarm(model, tmp_path, scenario("typo"))
     assert "set ANTHROPIC_API_KEY" in swarm.converse("architect", "You are the ARCHITECT. Build a rocket.")
     assert swarm.results == []
+
+
+def test_one_agent_builds_the_same_files_alone(model: Running, tmp_path: Path) -> None:
+    """Without a swarm: every file, the check, and the app in the background."""
+    chosen = board(2)
+    swarm = Swarm(model, tmp_path, chosen)
+    prompt = TEXTS.render("prompts/alone.md.j2", AlonePrompt(chosen.brief.title, "On one page."))
+    assert swarm.converse("architect", prompt) == chosen.closing
+    assert [tool for tool, _, _ in swarm.results] == [*["write"] * 6, "bash", "bash"]
+    assert "all 2 tiles are as specified" in swarm.results[6][1]
+    assert_everything_is_there(chosen, swarm)
+
+
+def test_the_guides_architect_reads_and_writes_every_file_again(model: Running, tmp_path: Path) -> None:
+    """As in the guide: the specification in each task, then each worker's file through the model."""
+    chosen = board(2)
+    swarm = Swarm(model, tmp_path, chosen)
+    prompt = TEXTS.render("prompts/guide.md.j2", GuidePrompt(chosen.brief.title, "On one page.", "golden-1"))
+    assert swarm.converse("architect", prompt) == chosen.closing
+    assert [tool for tool, _, _ in swarm.results] == [
+        "write", "vers_swarm_spawn", *["vers_swarm_task"] * 2, *["write"] * 3, "vers_swarm_wait",
+        *["vers_vm_use", "read"] * 2, "vers_vm_local", *["write"] * 2, "bash", "bash",
+    ]  # fmt: skip
+    assert_everything_is_there(chosen, swarm)
+
+
+def assert_everything_is_there(chosen: Scenario, swarm: Swarm) -> None:
+    """All files of the scenario, in the workspace of whoever assembled them."""
+    for files in (chosen.files, *(part.files for part in chosen.parts)):
+        for path, text in files.items():
+            assert (swarm.workspace / path).read_text() == text
+
+
+def test_boards_differ_in_their_workers_alone() -> None:
+    """Each tile has one length, whatever the size of its board, and the issue's line leads to it."""
+    lengths = {
+        len(text) // 100 for size in SIZES for part in board(size).parts for text in part.files.values()
+    }
+    assert len(lengths) == 1
+    for size in SIZES:
+        assert recognise(title(size)) is not None
+        assert len(board(size).parts) == size
 
 
 def test_the_demo_is_about_a_minute() -> None:
