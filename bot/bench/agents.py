@@ -188,7 +188,11 @@ def _work(hand: Hand, swarm: Swarm, run: RunId, labels: Sequence[AgentLabel]) ->
 
 
 def _ordered(swarm: Swarm, verb: str, params: Mapping[str, Any]) -> str:
-    outcome = swarm.order(f"bench-{verb}-{time.monotonic_ns()}", f"vers_swarm_{verb}", params)
+    given = {
+        **params,
+        "_folder": str(Path.cwd()),
+    }  # an order comes from a folder; none of its files matter here
+    outcome = swarm.order(f"bench-{verb}-{time.monotonic_ns()}", f"vers_swarm_{verb}", given)
     if not outcome["ok"]:
         raise Permanent(f"vers_swarm_{verb}: {outcome['text']}")
     return str(outcome["text"])
