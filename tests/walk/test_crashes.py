@@ -40,15 +40,18 @@ def _await_moment(walk: Walk, run: RunId, moment: Callable[[Walk, RunId], bool])
         assert time.monotonic() < end, "the moment never came"
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_worker_leaves_one_pull_request_and_no_machine(walk: Walk, moment: str) -> None:
+@pytest.mark.parametrize("moments", [("prepare", "collect", "publish"), ("spawn", "preview")], ids="-".join)
+def test_a_worker_killed_again_and_again_leaves_one_pull_request_and_no_machine(
+    walk: Walk, moments: tuple[str, ...]
+) -> None:
     """No second prompt, no second spawn, no second pull request, no orphan."""
     number = walk.open("multiplayer-snake.md")
     walk.label(number)
     run = walk.run_of(number)
-    _await_moment(walk, run, MOMENTS[moment])
-    walk.kill_worker()
-    walk.world.start_worker()
+    for moment in moments:
+        _await_moment(walk, run, MOMENTS[moment])
+        walk.kill_worker()
+        walk.world.start_worker()
     ended = walk.ended(run)
     assert ended.state == "succeeded", ended.reason
     assert len(walk.pull_requests(number)) == 1
