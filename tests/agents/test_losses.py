@@ -138,6 +138,7 @@ def test_discover_follows_a_lost_worker_again(world: World, build: Build) -> Non
         [call("bash", command="until [ -e /tmp/go ]; do sleep 0.1; done")],
         [call("vers_swarm_discover")],
         [call("vers_swarm_task", agentId=WORKER, task="@@long-words")],
+        [call("vers_swarm_wait")],  # may end with the news of the loss
         [call("vers_swarm_wait")],
         [call("vers_swarm_read", agentId=WORKER)],
         [call("bash", command="tail -c 31 /root/.swarm/results/*.txt")],

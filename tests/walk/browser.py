@@ -50,7 +50,7 @@ class Player:
     """Somebody in the arena: looks where the food is and presses arrow keys."""
 
     def __init__(self, page: Page, name: str) -> None:
-        self.page = page
+        self.page, self.name = page, name
         page.get_by_label("Your name").fill(name)
         page.get_by_role("button", name="Play").click()
         page.wait_for_function("() => me && snakes.some((each) => each.id === me)")
@@ -64,6 +64,18 @@ class Player:
     def score(self) -> int:
         """As the score board says it."""
         return int(self.page.locator("#scores .me .points").inner_text())
+
+    def heading(self, name: str) -> str | None:
+        """Which way somebody's living snake moves, as this page has it: "across" or "along"."""
+        found = next((each for each in self.look()["snakes"] if each["name"] == name and each["alive"]), None)
+        if not found:
+            return None
+        return "across" if found["body"][0][1] == found["body"][1][1] else "along"
+
+    def turn(self) -> None:
+        """A key that makes a snake on a straight course turn; a dead one lives again."""
+        key = {"across": "ArrowUp", "along": "ArrowRight", None: " "}[self.heading(self.name)]
+        self.page.keyboard.press(key)
 
     def step(self) -> None:
         """One key towards the food, away from bodies."""
