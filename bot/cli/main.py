@@ -313,13 +313,20 @@ def local_github(port: int, state: Path | None, webhook_url: str | None, *, _as_
     help="What a kind of call takes: create, branch, commit, delete, state, exec or files.",
 )  # fmt: skip
 @click.option("--round-trip-ms", default=0.0, help="What every connection takes there and back.")
-def local_vers(port: int, delays: tuple[str, ...], round_trip_ms: float, *, _as_json: bool) -> None:
+@click.option(
+    "--profile", default="lenient", show_default=True,
+    help="What it does where the documents of Vers leave it open: lenient, february, june or strict.",
+)  # fmt: skip
+def local_vers(
+    port: int, delays: tuple[str, ...], round_trip_ms: float, profile: str, *, _as_json: bool
+) -> None:
     """Vers' REST API and TLS front over isolated machines; commands with --local find it."""
     from bot.local.vers.conditions import Conditions, parse_delays
+    from bot.local.vers.habits import named
     from bot.local.vers.server import serve
 
     conditions = Conditions(parse_delays(delays), round_trip_ms)
-    serve(port, load_settings().swarm_cache, conditions=conditions)
+    serve(port, load_settings().swarm_cache, conditions=conditions, habits=named(profile))
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,7 @@ _TICKER = f"setsid sh -c 'while :; do date +%s.%N >{_MARK}; sleep 0.2; done' >/d
 _PORT = 8897
 _READ_TIMEOUT_S, _CREATE_TIMEOUT_S = 30.0, 120.0
 _SNIPPET = 120
+_HUGE_MIB = 1 << 24
 
 
 @click.group()
@@ -149,6 +150,7 @@ class Probe:
             self._http.patch(f"/vm/{vm}/state", json={"state": "running"})
         )
         self._ask("label delete", lambda: self._label_delete(vm))
+        self._ask("size", self._too_big)
 
     def _certificate(self, vm: VmId) -> None:
         settings = self._at.settings
@@ -169,7 +171,10 @@ class Probe:
         shell = self._at.connect(vm)
         try:
             with _hello() as dial:
-                shell.forward(_PORT, dial)
+                try:
+                    shell.forward(_PORT, dial)
+                except Transient:
+                    shell.run("true")  # the line is well: it was refused
                 heard = shell.run(f"timeout 10 cat </dev/tcp/127.0.0.1/{_PORT}", check=False)
             self._answers["forwarding"] = heard.stdout == b"hello"
         finally:
@@ -185,6 +190,13 @@ class Probe:
     def _label_delete(self, vm: VmId) -> None:
         self._at.vers.label(vm, {"probe": "x"})
         self._errors["delete of a label (no error)"] = shape(self._http.delete(f"/vm/{vm}/label/probe"))
+
+    def _too_big(self) -> None:
+        body = {"vm_config": {"mem_size_mib": _HUGE_MIB}}
+        answer = self._http.post("/vm/new_root", json=body, timeout=_CREATE_TIMEOUT_S)
+        self._errors["a machine beyond every limit"] = shape(answer)
+        if answer.is_success:
+            self._at.vers.delete(VmId(answer.json()["vm_id"]))
 
     def _exec_limit(self, vm: VmId) -> None:
         begun = time.monotonic()
@@ -225,7 +237,9 @@ class Probe:
             self._answers |= {"pause_word": words[0], "pause_keeps_memory": self._ticks(vm)}
 
     def _take_commit(self, vm: VmId) -> None:
-        self._commit = self._at.vers.commit(vm, f"{self._at.deployment}-probe-{uuid.uuid4().hex[:8]}")
+        name = f"{self._at.deployment}-probe-{uuid.uuid4().hex[:8]}"
+        answer = self._json("POST", f"/vm/{vm}/commit", json={"name": name}, timeout=_CREATE_TIMEOUT_S)
+        self._commit = CommitId(answer["commit_id"])
         state = self._answers["state_after_commit"] = self._state(vm)
         if state != "running":
             self._at.vers.set_paused(vm, paused=False)
@@ -234,16 +248,20 @@ class Probe:
         if self._commit is None:
             raise NotFound("there is no snapshot to branch from")
         path = f"/vm/branch/by_commit/{self._commit}"
-        made = self._json("POST", path, params={"count": 2}, timeout=_CREATE_TIMEOUT_S)["vms"]
+        answer = self._http.post(path, params={"count": 2}, timeout=_CREATE_TIMEOUT_S)
+        if 400 <= answer.status_code < 500:
+            self._errors["a branch of two"] = shape(answer)
+            answer = self._http.post(path, params={"count": 1}, timeout=_CREATE_TIMEOUT_S)
+        made = answer.raise_for_status().json()["vms"]
         self._vms += [VmId(each["vm_id"]) for each in made]
         self._answers["branch_count"] = len(made)
 
     def _clone(self, vm: VmId, clone: VmId) -> None:
         vers = self._at.vers
-        labels = vers.status(clone).labels
-        self._answers["branch_inherits_labels"] = bool(labels)
-        same = vers.read_file(vm, HOST_KEY_PATH) == vers.read_file(clone, HOST_KEY_PATH)
-        self._answers["clones_share_host_key"] = same
+        self._answers["branch_inherits_labels"] = bool(self._json("GET", f"/vm/{clone}/status").get("labels"))
+        self._at.connect(clone).close()  # by now it has made host keys of its own, if it does
+        cloned = vers.read_file(clone, HOST_KEY_PATH)
+        self._answers["clones_share_host_key"] = vers.read_file(vm, HOST_KEY_PATH) == cloned
         self._answers["commit_keeps_memory"] = self._ticks(clone)
 
     # Means -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from bot.cli.world import child_environment
 from bot.core.errors import UserError, translate
 from bot.core.models import VmId
 from bot.vms import commands, tls
-from bot.vms.ssh import FOREIGN
+from bot.vms.channels import FOREIGN
 
 _CHUNK_BYTES = 1 << 16
 _DIAL_TIMEOUT_S = 15.0

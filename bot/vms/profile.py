@@ -29,7 +29,8 @@ class ErrorShape:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The answers. The client uses `list_path` and `pause_word`, as what it tries first; the rest is for people.
+    """The answers. The client uses `list_path` and `pause_word`, as what it tries first, `branch_count` and
+    `branch_inherits_labels`; the rest is for people.
 
     None means that the probe could not tell.
     """
@@ -53,7 +54,7 @@ class Profile:
     branch_inherits_labels: bool | None = None
     clones_share_host_key: bool | None = None
     branch_count: int | None = None
-    """How many machines came when two were asked for."""
+    """How many machines came when two were asked for; 1 where two were refused."""
     certificate_issuer: str = ""
     """Of the front; empty if its certificate could not be verified."""
     certificate_problem: str = ""

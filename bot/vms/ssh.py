@@ -1,10 +1,9 @@
 """SSH inside TLS: the line to one machine, and what opens it. The only room that knows paramiko."""
 
 import logging
-import ssl
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import paramiko
@@ -15,28 +14,19 @@ from bot.core.errors import (
     NotFound,
     Permanent,
     Transient,
-    TranslationTable,
     Unauthentic,
     translate,
 )
 from bot.core.models import VmId
 from bot.vms import commands, tls
 from bot.vms.base import Dial, Provider, SshKey, VmState
+from bot.vms.channels import FOREIGN, SshSession, Stream
 from bot.vms.forward import serve
 from bot.vms.keys import private_key, public_key
 from bot.vms.shell import LineLost, SshShell
 
-__all__ = ["FOREIGN", "LineLost", "SshConnector", "SshLine", "SshShell"]
+__all__ = ["LineLost", "SshConnector", "SshLine", "SshShell"]
 log = logging.getLogger(__name__)
-
-FOREIGN: TranslationTable = {
-    ssl.SSLCertVerificationError: Unauthentic,
-    paramiko.BadHostKeyException: Unauthentic,
-    paramiko.AuthenticationException: Transient,  # right after boot the key may not be in place yet
-    paramiko.SSHException: Transient,
-    EOFError: Transient,
-    OSError: Transient,  # includes ssl.SSLError and timeouts
-}
 
 _KEEPALIVE_S = 8.0
 _SILENCE_S = 20.0
@@ -195,8 +185,14 @@ class SshLine:
         self._check_open()
         if self._key is None:
             self._key = self._connector.key(self.vm)
-        self._ended = ended = threading.Event()
-        transport = self._connector.open(self.vm, self._key, ended)
+        try:
+            transport = self._dial(self._key)
+        except Unauthentic:
+            stale, self._key = self._key, self._connector.key(self.vm)
+            if self._key == stale:
+                raise
+            # A clone that makes host keys of its own showed its parent's at first.
+            transport = self._dial(self._key)
         try:
             for port in list(self._forwards):
                 self._set_forward(transport, port)
@@ -205,6 +201,10 @@ class SshLine:
             transport.close()
             raise
         return transport
+
+    def _dial(self, key: SshKey) -> paramiko.Transport:
+        self._ended = ended = threading.Event()
+        return self._connector.open(self.vm, key, ended)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -244,7 +244,7 @@ class SshLine:
 
     # Commands --------------------------------------------------------------------------------------
 
-    def session(self, command: str, *, poll_s: float) -> "SshSession":
+    def session(self, command: str, *, poll_s: float) -> SshSession:
         """Start a command. `poll_s` is how long one read or write of the session waits.
 
         Raises:
@@ -313,83 +313,4 @@ class SshLine:
 
     def _incoming(self, channel: paramiko.Channel, _origin: tuple[str, int], server: tuple[str, int]) -> None:
         dial = self._forwards.get(server[1])  # paramiko has one handler for all ports of a connection
-        channel.close() if dial is None else serve(_Stream(channel), dial)
-
-
-class SshSession:
-    """Implements `vms.shell.Session` over one channel. Its place among the line's sessions is free after `close`."""
-
-    def __init__(self, vm: VmId, channel: paramiko.Channel, slots: threading.BoundedSemaphore) -> None:
-        self._vm = vm
-        self._channel = channel
-        self._slots = slots
-        self._open = True
-
-    def read(self) -> bytes | None:
-        try:
-            return self._channel.recv(1 << 16)
-        except TimeoutError:
-            return None
-
-    def read_error(self) -> bytes | None:
-        try:
-            return self._channel.recv_stderr(1 << 16)
-        except TimeoutError:
-            return None
-
-    def pending_error(self) -> bytes:
-        return self._channel.recv_stderr(1 << 16) if self._channel.recv_stderr_ready() else b""
-
-    def write(self, data: memoryview) -> int:
-        try:
-            return self._channel.send(bytes(data[: 1 << 18]))
-        except TimeoutError:
-            return 0
-        except tuple(FOREIGN):
-            return -1
-
-    def end_input(self) -> None:
-        with suppress(*FOREIGN):  # the session may be over, which its reads tell
-            self._channel.shutdown_write()
-
-    def exit_status(self, timeout_s: float) -> int | None:
-        if not self._channel.status_event.wait(timeout_s) and not self._channel.closed:
-            return None
-        status = self._channel.exit_status
-        if status < 0:  # what paramiko has when the channel closed without one
-            raise LineLost(f"the line to {self._vm} broke before the command ended")
-        return status
-
-    def close(self) -> None:
-        if self._open:
-            self._open = False
-            _hang_up(self._channel)
-            self._slots.release()
-
-
-def _hang_up(channel: paramiko.Channel) -> None:
-    """Close a channel. Its farewell to the other side may find the line dead, which then is no matter."""
-    with suppress(*FOREIGN):
-        channel.close()
-
-
-class _Stream:
-    """Implements `vms.forward.Stream`: a forwarded connection whose foreign errors are `Transient`."""
-
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
-
-    def recv(self, nbytes: int, /) -> bytes:
-        with translate(FOREIGN, "reading a forwarded connection"):
-            return self._channel.recv(nbytes)
-
-    def sendall(self, data: bytes, /) -> None:
-        with translate(FOREIGN, "writing a forwarded connection"):
-            self._channel.sendall(data)
-
-    def shutdown_write(self) -> None:
-        with translate(FOREIGN, "ending a forwarded connection"):
-            self._channel.shutdown_write()
-
-    def close(self) -> None:
-        _hang_up(self._channel)
+        channel.close() if dial is None else serve(Stream(channel), dial)

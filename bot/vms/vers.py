@@ -4,12 +4,12 @@ import base64
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 import httpx
-import stamina
 
 from bot.core.errors import (
     Conflict,
@@ -17,41 +17,22 @@ from bot.core.errors import (
     NotFound,
     Permanent,
     Transient,
-    TranslationTable,
     translate,
 )
 from bot.core.models import CommitId, VmId
 from bot.vms import wire
-from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata
+from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata, VmState
+from bot.vms.calls import CREATE_TIMEOUT_S, FOREIGN, READ_TIMEOUT_S, Calls
 from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, Profile
 
 HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
 
-_READ_TIMEOUT_S = 30.0
-_CREATE_TIMEOUT_S = 330.0  # Vers' own Terraform provider gives a create five minutes
-_CONNECT_TIMEOUT_S = 10.0
 _PAGE = 50
+_OWN = "machine"
+"""Where a branch begins with its parent's labels, this one has the id of the machine that was given them."""
 
 Addresses = Callable[[VmId, int], str]
 """Where a visitor reaches a port of a machine."""
-
-
-class NotSent(Transient):
-    """The request never reached the other side, so that it may be repeated whatever it asks for."""
-
-
-FOREIGN: TranslationTable = {
-    httpx.ConnectError: NotSent,
-    httpx.ConnectTimeout: NotSent,
-    httpx.PoolTimeout: NotSent,
-    httpx.UnsupportedProtocol: Permanent,
-    httpx.LocalProtocolError: Permanent,
-    httpx.TransportError: Transient,
-    httpx.HTTPError: Permanent,
-    httpx.InvalidURL: Permanent,
-    httpx.CookieConflict: Permanent,
-    httpx.StreamError: Permanent,
-}
 
 
 class LocalAddresses:
@@ -59,7 +40,7 @@ class LocalAddresses:
 
     def __init__(self, publish_url: str, transport: httpx.BaseTransport | None = None) -> None:
         self._publish_url = publish_url
-        self._http = httpx.Client(transport=transport, timeout=_READ_TIMEOUT_S)
+        self._http = httpx.Client(transport=transport, timeout=READ_TIMEOUT_S)
 
     def __call__(self, vm: VmId, port: int) -> str:
         """
@@ -84,7 +65,7 @@ class VersProvider:
     create, branch or commit is tried again only if it was never sent.
     """
 
-    answer_limit_s = _CREATE_TIMEOUT_S
+    answer_limit_s = CREATE_TIMEOUT_S
 
     def __init__(
         self,
@@ -119,20 +100,16 @@ class VersProvider:
         self._owner = api_key[:36]
         self._labels = dict(deployment_labels or {})
         self._address = address
-        self._patience_s = patience_s
-        self._first_wait_s = first_wait_s
-        self._new_key = new_key
-        self._now = now
         self._list_path = profile.list_path
+        self._inherits = bool(profile.branch_inherits_labels)
+        self._one_by_one = profile.branch_count == 1
         self._pause_words = _first(profile.pause_word, PAUSE_WORDS)
-        self._http = httpx.Client(
-            base_url=url.rstrip("/").removesuffix("/api/v1") + "/api/v1",
-            headers={"authorization": f"Bearer {api_key}", "user-agent": "swarm-build"},
-            transport=transport,
-        )
+        self._calls = Calls(
+            url, api_key, transport=transport, patience_s=patience_s, first_wait_s=first_wait_s, new_key=new_key, now=now
+        )  # fmt: skip
 
     def close(self) -> None:
-        self._http.close()
+        self._calls.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,8 +129,11 @@ class VersProvider:
             "labels": {**self._labels, **labels},
         }
         doing = "creating a machine"
-        body = self._create("/vm/new_root", doing, {"vm_config": config}, {"wait_boot": "true"})
-        return VmId(wire.read(wire.WireVmId, body, doing).vm_id)
+        body = self._calls.creating("/vm/new_root", doing, {"vm_config": config}, {"wait_boot": "true"})
+        vm = VmId(wire.read(wire.WireVmId, body, doing).vm_id)
+        if self._inherits:
+            self.label(vm, labels)  # its id, which nobody could know before
+        return vm
 
     def branch(self, commit: CommitId, count: int = 1) -> list[VmId]:
         doing = f"branching {count} from commit {commit}"
@@ -164,14 +144,16 @@ class VersProvider:
         return self._branch(f"/vm/branch/by_vm/{_part(vm)}", f"branching {count} from machine {vm}", count)
 
     def _branch(self, path: str, doing: str, count: int) -> list[VmId]:
-        body = self._create(path, doing, None, {"count": str(count)})
+        if self._one_by_one and count > 1:
+            return [vm for _ in range(count) for vm in self._branch(path, doing, 1)]
+        body = self._calls.creating(path, doing, None, {"count": str(count)})
         made = [VmId(vm.vm_id) for vm in wire.read(wire.WireBranched, body, doing).vms]
         if len(made) != count:
             raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
         return made
 
     def unlabelled_children(self, commit: CommitId) -> list[VmId]:
-        """Machines without any label that started from a snapshot: what a `branch` left whose answer was lost."""
+        """Machines without any label of their own that started from a snapshot: what a `branch` left whose answer was lost."""
         found = []
         for vm in self.vms():
             if vm.labels:
@@ -186,7 +168,7 @@ class VersProvider:
     def delete(self, vm: VmId) -> None:
         doing = f"deleting machine {vm}"
         try:
-            self._call("DELETE", f"/vm/{_part(vm)}", doing, timeout_s=_CREATE_TIMEOUT_S)
+            self._calls.repeatable("DELETE", f"/vm/{_part(vm)}", doing, timeout_s=CREATE_TIMEOUT_S)
         except NotFound:
             return
         except Forbidden:
@@ -197,31 +179,43 @@ class VersProvider:
     def vms(self) -> list[VmInfo]:
         # The list spans all owners of an organisation; ours carry our key's id.
         listed = wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
-        return [vm.info() for vm in listed if vm.owner_id == self._owner]
+        return [self._own(vm.info()) for vm in listed if vm.owner_id == self._owner]
 
     def _list(self) -> bytes:
         known, *others = _first(self._list_path, LIST_PATHS)
         try:
-            return self._call("GET", known, "listing machines")
+            return self._calls.repeatable("GET", known, "listing machines")
         except NotFound:
             for other in others:
-                found = self._call("GET", other, "listing machines")
+                found = self._calls.repeatable("GET", other, "listing machines")
                 self._list_path = other
                 return found
             raise
 
     def status(self, vm: VmId) -> VmInfo:
         doing = f"asking for the state of {vm}"
-        return wire.read(wire.WireVm, self._call("GET", f"/vm/{_part(vm)}/status", doing), doing).info()
+        return self._own(
+            wire.read(
+                wire.WireVm, self._calls.repeatable("GET", f"/vm/{_part(vm)}/status", doing), doing
+            ).info()
+        )
+
+    def _own(self, info: VmInfo) -> VmInfo:
+        """Without labels that it only inherited, and without the one that tells them apart."""
+        if not self._inherits:
+            return info
+        own = {name: value for name, value in info.labels.items() if name != _OWN}
+        return replace(info, labels=own if info.labels.get(_OWN) == info.id else {})
 
     def metadata(self, vm: VmId) -> VmMetadata:
         doing = f"asking for the origin of {vm}"
-        body = self._call("GET", f"/vm/{_part(vm)}/metadata", doing)
+        body = self._calls.repeatable("GET", f"/vm/{_part(vm)}/metadata", doing)
         return wire.read(wire.WireMetadata, body, doing).metadata()
 
     def label(self, vm: VmId, labels: Mapping[str, str]) -> None:
-        body = {"labels": {**self._labels, **labels}}
-        self._call("PATCH", f"/vm/{_part(vm)}/label", f"labelling {vm}", json=body)
+        own = {_OWN: vm} if self._inherits else {}
+        body = {"labels": {**self._labels, **labels, **own}}
+        self._calls.repeatable("PATCH", f"/vm/{_part(vm)}/label", f"labelling {vm}", json=body)
 
     def set_paused(self, vm: VmId, *, paused: bool) -> None:
         doing = f"{'pausing' if paused else 'resuming'} {vm}"
@@ -229,25 +223,29 @@ class VersProvider:
         *others, last = self._pause_words if paused else ("Running",)
         for word in others:
             try:
-                self._call("PATCH", path, doing, json={"state": word})
+                self._calls.repeatable("PATCH", path, doing, json={"state": word})
                 return
             except (NotFound, Forbidden, Conflict):
                 raise
             except Permanent:
                 continue  # a server that does not know the word refuses it with 400 or 422
-        self._call("PATCH", path, doing, json={"state": last})
+        self._calls.repeatable("PATCH", path, doing, json={"state": last})
 
     # Snapshots -------------------------------------------------------------------------------------
 
     def commit(self, vm: VmId, name: str) -> CommitId:
         doing = f"committing {vm} as {name}"
-        body = self._create(f"/vm/{_part(vm)}/commit", doing, {"name": name}, {})
-        return CommitId(wire.read(wire.WireCommitId, body, doing).commit_id)
+        ran = self.status(vm).state is VmState.RUNNING
+        body = self._calls.creating(f"/vm/{_part(vm)}/commit", doing, {"name": name}, {})
+        commit = CommitId(wire.read(wire.WireCommitId, body, doing).commit_id)
+        if ran and self.status(vm).state is not VmState.RUNNING:
+            self.set_paused(vm, paused=False)  # some servers leave it paused
+        return commit
 
     def delete_commit(self, commit: CommitId) -> None:
         doing = f"deleting commit {commit}"
         try:
-            self._call("DELETE", f"/commits/{_part(commit)}", doing)
+            self._calls.repeatable("DELETE", f"/commits/{_part(commit)}", doing)
         except NotFound:
             return
         except Forbidden:
@@ -259,7 +257,7 @@ class VersProvider:
         offset = 0
         while True:
             params = {"limit": str(_PAGE), "offset": str(offset)}
-            body = self._call("GET", "/commits", "listing commits", params=params)
+            body = self._calls.repeatable("GET", "/commits", "listing commits", params=params)
             page = wire.read(wire.WireCommitPage, body, "listing commits")
             found += [commit.info() for commit in page.commits if commit.owner_id == self._owner]
             offset += len(page.commits)
@@ -269,14 +267,16 @@ class VersProvider:
     def tag(self, name: str, commit: CommitId) -> None:
         doing = f"tagging commit {commit} as {name}"
         try:
-            self._call("POST", "/commit_tags", doing, json={"tag_name": name, "commit_id": commit})
+            self._calls.repeatable(
+                "POST", "/commit_tags", doing, json={"tag_name": name, "commit_id": commit}
+            )
         except Conflict:
-            self._call("PATCH", f"/commit_tags/{_part(name)}", doing, json={"commit_id": commit})
+            self._calls.repeatable("PATCH", f"/commit_tags/{_part(name)}", doing, json={"commit_id": commit})
 
     def tagged(self, name: str) -> CommitId | None:
         doing = f"looking up tag {name}"
         try:
-            body = self._call("GET", f"/commit_tags/{_part(name)}", doing)
+            body = self._calls.repeatable("GET", f"/commit_tags/{_part(name)}", doing)
         except NotFound:
             return None
         return CommitId(wire.read(wire.WireCommitId, body, doing).commit_id)
@@ -285,7 +285,7 @@ class VersProvider:
 
     def read_file(self, vm: VmId, path: str) -> bytes:
         doing = f"reading {path} of {vm}"
-        body = self._call("GET", f"/vm/{_part(vm)}/files", doing, params={"path": path})
+        body = self._calls.repeatable("GET", f"/vm/{_part(vm)}/files", doing, params={"path": path})
         return wire.read(wire.WireFile, body, doing).content()
 
     def write_file(self, vm: VmId, path: str, content: bytes, *, mode: int = 0o644) -> None:
@@ -295,11 +295,13 @@ class VersProvider:
             "mode": mode,
             "create_dirs": True,
         }
-        self._call("PUT", f"/vm/{_part(vm)}/files", f"writing {path} of {vm}", json=body)
+        self._calls.repeatable("PUT", f"/vm/{_part(vm)}/files", f"writing {path} of {vm}", json=body)
 
     def ssh_key(self, vm: VmId) -> SshKey:
         doing = f"reading the SSH key of {vm}"
-        private = wire.read(wire.WireKey, self._call("GET", f"/vm/{_part(vm)}/ssh_key", doing), doing)
+        private = wire.read(
+            wire.WireKey, self._calls.repeatable("GET", f"/vm/{_part(vm)}/ssh_key", doing), doing
+        )
         words = self.read_file(vm, HOST_KEY_PATH).decode("ascii", "replace").split()
         if len(words) < 2 or not words[0].startswith("ssh-"):
             raise Permanent(f"{HOST_KEY_PATH} of {vm} is not a public key")
@@ -310,7 +312,7 @@ class VersProvider:
         doing, offset = f"reading the logs of {vm}", 0
         while True:
             params = {"offset": str(offset), **({"stream": stream} if stream else {})}
-            body = self._call("GET", f"/vm/{_part(vm)}/logs", doing, params=params)
+            body = self._calls.repeatable("GET", f"/vm/{_part(vm)}/logs", doing, params=params)
             page = wire.read(wire.WireLogs, body, doing)
             for entry in page.entries:
                 yield entry.stream, wire.decoded(entry.data_b64)
@@ -320,71 +322,14 @@ class VersProvider:
 
     def account_variables(self) -> dict[str, str]:
         doing = "reading the account's variables"
-        return dict(wire.read(wire.WireVariables, self._call("GET", "/env_vars", doing), doing).vars)
+        return dict(
+            wire.read(wire.WireVariables, self._calls.repeatable("GET", "/env_vars", doing), doing).vars
+        )
 
     def public_url(self, vm: VmId, port: int) -> str:
         if self._address:
             return self._address(vm, port)
         return f"https://{vm}.{self.vm_domain}:{port}"
-
-    # HTTP ------------------------------------------------------------------------------------------
-
-    def _create(self, path: str, doing: str, json: Any, params: Mapping[str, str]) -> bytes:
-        return self._call(
-            "POST", path, doing, json=json, params=params, timeout_s=_CREATE_TIMEOUT_S, again=NotSent
-        )
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, str] | None = None,
-        timeout_s: float = _READ_TIMEOUT_S,
-        again: type[Transient] = Transient,
-    ) -> bytes:
-        headers = {} if method == "GET" else {"x-idempotency-key": self._new_key()}
-        request = self._http.build_request(
-            method,
-            path,
-            json=json,
-            params=params,
-            headers=headers,
-            timeout=httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
-        )
-        for attempt in self._attempts(again):
-            with attempt:
-                return self._send(request, doing)
-        raise AssertionError("the retry loop ends by returning or raising")
-
-    def _attempts(self, again: type[Transient]) -> Iterator[stamina.Attempt]:
-        def wait(error: Exception) -> bool | float:
-            if not isinstance(error, again):
-                return False
-            if error.retry_after_s is None:
-                return True
-            return error.retry_after_s if error.retry_after_s <= self._patience_s else False
-
-        return iter(
-            stamina.retry_context(
-                on=wait,
-                attempts=12,
-                timeout=self._patience_s,
-                wait_initial=self._first_wait_s,
-                wait_jitter=self._first_wait_s / 2,
-                wait_max=15.0,
-            )
-        )
-
-    def _send(self, request: httpx.Request, doing: str) -> bytes:
-        with translate(FOREIGN, doing):
-            response = self._http.send(request)
-            if response.is_success:
-                return response.content
-            retry_after = response.headers.get("retry-after")
-            raise wire.refusal(response.status_code, response.content, retry_after, self._now(), doing)
 
 
 def _first(one: str, every: tuple[str, ...]) -> list[str]:

@@ -10,17 +10,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bot.cli.place import place_of
+from bot.cli.probe import Probe
 from bot.core.errors import Conflict, NotFound, Permanent, Transient, Unauthentic
 from bot.core.models import CommitId, VmId
-from bot.local.vers.server import Running
+from bot.local.vers.habits import DEFAULT, Habits, named
+from bot.local.vers.server import Running, start
+from bot.settings import load_settings
 from bot.vms.base import SshKey, VmState
+from bot.vms.profile import Profile
 from bot.vms.ssh import LineLost, SshConnector, SshShell
 from bot.vms.vers import LocalAddresses, VersProvider
+from tests.cli.conftest import settings_at
 from tests.vms.sshd import certificate, new_key
 from tests.waiting import wait_until
 
@@ -29,15 +36,45 @@ pytestmark = pytest.mark.machines
 LABELS = {"app": "swarm-build", "deployment": "contract"}
 
 
+PROFILES = {
+    DEFAULT: Habits(),
+    "june": replace(named("june"), exec_limit_s=2),
+    "strict": replace(named("strict"), exec_limit_s=2, forwarding=True),  # no swarm without forwarding
+}
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def habits(request: pytest.FixtureRequest) -> Habits:
+    return PROFILES[request.param]
+
+
 @pytest.fixture(scope="module")
-def provider(local_vers: Running) -> Iterator[VersProvider]:
+def vers(habits: Habits, local_vers: Running) -> Iterator[Running]:
+    """A server with these habits."""
+    if habits == Habits():
+        yield local_vers
+        return
+    with start(load_settings().swarm_cache, habits=habits) as other:
+        yield other
+
+
+@pytest.fixture(scope="module")
+def profile(vers: Running, tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    """What the probe finds there."""
+    settings = settings_at(vers, tmp_path_factory.mktemp("probe"))
+    return Probe(place_of(settings), exec_seconds=4).run()
+
+
+@pytest.fixture(scope="module")
+def provider(vers: Running, profile: Profile) -> Iterator[VersProvider]:
     with VersProvider(
-        url=local_vers.base_url,
-        api_key=local_vers.api_key,
-        vm_domain=local_vers.vm_domain,
+        url=vers.base_url,
+        api_key=vers.api_key,
+        vm_domain=vers.vm_domain,
         deployment_labels=LABELS,
-        address=LocalAddresses(local_vers.publish_url),
+        address=LocalAddresses(vers.publish_url),
         patience_s=5.0,
+        profile=profile,
     ) as made:
         yield made
 
@@ -101,17 +138,32 @@ def vm(provider: VersProvider) -> Iterator[VmId]:
 
 
 @pytest.fixture(scope="module")
-def relay(local_vers: Running) -> Iterator[Relay]:
-    made = Relay(local_vers.front)
+def relay(vers: Running) -> Iterator[Relay]:
+    made = Relay(vers.front)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def shell(local_vers: Running, provider: VersProvider, vm: VmId, relay: Relay) -> Iterator[SshShell]:
-    made = connector(local_vers, provider, relay.address)(vm, timeout_s=60)
+def shell(vers: Running, provider: VersProvider, vm: VmId, relay: Relay) -> Iterator[SshShell]:
+    made = connector(vers, provider, relay.address)(vm, timeout_s=60)
     yield made
     made.close()
+
+
+def test_the_probe_finds_what_is_so(habits: Habits, profile: Profile) -> None:
+    """Every habit, and the client is told."""
+    assert profile.failures == {}
+    assert (profile.list_paths, profile.pause_words) == (habits.list_paths, habits.pause_words)
+    assert profile.state_after_commit == ("paused" if habits.commit_pauses else "running")
+    assert profile.branch_count == (habits.max_branches or 2)
+    assert profile.branch_inherits_labels is habits.inherits_labels
+    assert profile.clones_share_host_key is not habits.fresh_host_keys
+    assert profile.forwarding is habits.forwarding
+    assert profile.exec_limited is bool(habits.exec_limit_s)
+    assert profile.max_memory_mib == (habits.max_memory_mib or None)
+    too_big = profile.errors["a machine beyond every limit"].status
+    assert too_big == (habits.limit_status if habits.max_memory_mib else 201)
 
 
 # Machines --------------------------------------------------------------------------------------------
@@ -142,9 +194,7 @@ def test_what_does_not_exist_is_not_found(provider: VersProvider) -> None:
     provider.delete_commit(CommitId(str(uuid.uuid4())))
 
 
-def test_snapshots_branch_into_machines_of_their_own(
-    local_vers: Running, provider: VersProvider, vm: VmId
-) -> None:
+def test_snapshots_branch_into_machines_of_their_own(vers: Running, provider: VersProvider, vm: VmId) -> None:
     """Files of the parent, writes apart, lost names found by their origin, and no deletion under living machines."""
     provider.write_file(vm, "/root/seen", b"parent")
     commit = provider.commit(vm, "contract-golden")
@@ -160,7 +210,7 @@ def test_snapshots_branch_into_machines_of_their_own(
         provider.label(children[0], {"run": "r1"})
         assert provider.unlabelled_children(commit) == [children[1]]
         assert provider.metadata(children[0]).parent_commit == commit
-        shells = [connector(local_vers, provider)(child) for child in children]
+        shells = [connector(vers, provider)(child) for child in children]
         assert [shell.run("cat /root/seen").text for shell in shells] == ["parent", "parent"]
         shells[0].write_file("/root/seen", b"child")
         assert [shell.run("cat /root/seen").text for shell in shells] == ["child", "parent"]
@@ -178,12 +228,12 @@ def test_snapshots_branch_into_machines_of_their_own(
 
 
 def test_an_answer_that_is_lost_leaves_a_machine_that_can_be_found(
-    local_vers: Running, provider: VersProvider, vm: VmId
+    vers: Running, provider: VersProvider, vm: VmId
 ) -> None:
     """The branch happens, its answer does not come, nothing is repeated, and the machine is found by its origin."""
     commit = provider.commit(vm, "contract-lost")
     fault = {"route": "POST /vm/branch/by_commit/*", "kind": "cut"}
-    base = local_vers.base_url.removesuffix("/api/v1")
+    base = vers.base_url.removesuffix("/api/v1")
     response = httpx.post(f"{base}/_local/faults", json=fault)
     assert response.is_success, response.text
     try:
@@ -222,7 +272,7 @@ def test_the_accounts_variables_are_read(provider: VersProvider) -> None:
 
 
 def test_another_host_key_or_authority_is_refused(
-    local_vers: Running, provider: VersProvider, vm: VmId, tmp_path: Path
+    vers: Running, provider: VersProvider, vm: VmId, tmp_path: Path
 ) -> None:
     """The real sshd and the real front, with a pin and an authority that are not theirs."""
 
@@ -230,19 +280,19 @@ def test_another_host_key_or_authority_is_refused(
         def key(self, vm: VmId) -> SshKey:
             return SshKey(super().key(vm).private_key, new_key()[1])
 
-    ca_file = Path(local_vers.ca_file)
+    ca_file = Path(vers.ca_file)
     with pytest.raises(Unauthentic, match="host key"):
-        WrongPin(provider, vm_domain=local_vers.vm_domain, front=local_vers.front, ca_file=ca_file)(vm)
-    other = certificate(tmp_path, f"{vm}.{local_vers.vm_domain}")
+        WrongPin(provider, vm_domain=vers.vm_domain, front=vers.front, ca_file=ca_file)(vm)
+    other = certificate(tmp_path, f"{vm}.{vers.vm_domain}")
     with pytest.raises(Unauthentic, match="certificate"):
-        SshConnector(provider, vm_domain=local_vers.vm_domain, front=local_vers.front, ca_file=other)(vm)
+        SshConnector(provider, vm_domain=vers.vm_domain, front=vers.front, ca_file=other)(vm)
 
 
-def test_a_machine_that_is_gone_is_told(local_vers: Running, provider: VersProvider) -> None:
+def test_a_machine_that_is_gone_is_told(vers: Running, provider: VersProvider) -> None:
     """Within the time of a look at its state, not at the end of the patience."""
     started = time.monotonic()
     with pytest.raises(NotFound):
-        connector(local_vers, provider)(VmId(str(uuid.uuid4())), timeout_s=60)
+        connector(vers, provider)(VmId(str(uuid.uuid4())), timeout_s=60)
     assert time.monotonic() - started < 20
 
 
@@ -353,12 +403,12 @@ def test_an_unprivileged_process_streams_through_a_forwarded_port(shell: SshShel
 
 
 def test_a_port_that_a_dead_line_still_holds_is_taken_over(
-    local_vers: Running, provider: VersProvider, vm: VmId
+    vers: Running, provider: VersProvider, vm: VmId
 ) -> None:
     """A line that broke without a word leaves an sshd that listens; the next line does not wait for its end."""
-    relay = Relay(local_vers.front)
-    dead = connector(local_vers, provider, relay.address)(vm)
-    living = connector(local_vers, provider)(vm)
+    relay = Relay(vers.front)
+    dead = connector(vers, provider, relay.address)(vm)
+    living = connector(vers, provider)(vm)
     service, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
     try:
         dead.forward(8897, lambda: socket.create_connection(other.getsockname()))

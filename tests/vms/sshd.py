@@ -22,8 +22,8 @@ from cryptography.x509.oid import NameOID
 from bot.core.errors import NotFound
 from bot.core.models import VmId
 from bot.vms.base import Provider, SshKey, VmInfo, VmState
+from bot.vms.channels import Stream
 from bot.vms.forward import serve
-from bot.vms.ssh import _Stream
 from bot.vms.tls import Pump
 
 DOMAIN = "vm.test"
@@ -208,7 +208,7 @@ class _Server(paramiko.ServerInterface):
             except (paramiko.SSHException, EOFError):
                 taken.close()
                 continue
-            serve(_Stream(channel), lambda taken=taken: taken)
+            serve(Stream(channel), lambda taken=taken: taken)
 
     def _unlisten(self, listener: socket.socket) -> None:
         self._transport.join()

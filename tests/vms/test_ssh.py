@@ -18,9 +18,10 @@ import pytest
 
 from bot.core.errors import BotError, NotFound, Permanent, Transient, Unauthentic
 from bot.core.models import VmId
-from bot.vms.base import Dial
+from bot.vms.base import Dial, SshKey
+from bot.vms.channels import FOREIGN
 from bot.vms.shell import _GRACE_S
-from bot.vms.ssh import _KEEPALIVE_S, _SILENCE_S, FOREIGN, LineLost, SshConnector, SshShell
+from bot.vms.ssh import _KEEPALIVE_S, _SILENCE_S, LineLost, SshConnector, SshShell
 from bot.vms.tls import _FLUSH_S, _TCP_USER_TIMEOUT_MS
 from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd
 from tests.waiting import wait_until
@@ -66,6 +67,25 @@ def test_another_host_key_is_refused_at_once(world: World) -> None:
     with pytest.raises(Unauthentic, match="host key"):
         connector((sshd, wrong))(VM, timeout_s=10)
     assert time.monotonic() - started < 5
+
+
+def test_a_host_key_that_was_made_meanwhile_is_the_pin(world: World) -> None:
+    """A clone's own key is written while it boots: what its provider says now counts, and nothing else does."""
+    sshd, desk = world
+    parents = replace(desk.ssh, host_key=new_key()[1])
+
+    class Booting(KeyDesk):
+        def ssh_key(self, vm: VmId) -> SshKey:
+            answers.append(parents if not answers else self.ssh)
+            return answers[-1]
+
+    answers: list[SshKey] = []
+    shell = connector((sshd, Booting(desk.ssh)))(VM, timeout_s=10)
+    assert shell.run("echo up").text == "up\n"
+    shell.close()
+    answers.clear()
+    with pytest.raises(Unauthentic, match="host key"):
+        connector((sshd, Booting(replace(desk.ssh, host_key=new_key()[1]))))(VM, timeout_s=10)
 
 
 def test_a_certificate_of_another_authority_is_refused(world: World, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from bot.core.errors import BotError, Conflict, Forbidden, NotFound, Permanent, 
 from bot.core.models import CommitId, VmId
 from bot.vms import wire
 from bot.vms.base import Provider, VmState
-from bot.vms.vers import FOREIGN, LocalAddresses, NotSent, VersProvider
+from bot.vms.calls import FOREIGN, NotSent
+from bot.vms.vers import LocalAddresses, VersProvider
 
 OWNER = "11111111-2222-3333-4444-555555555555"
 KEY = OWNER + "a" * 64
@@ -148,7 +149,7 @@ def test_the_same_idempotency_key_goes_with_every_try() -> None:
     "create",
     [
         lambda vers: vers.branch(CommitId("c")),
-        lambda vers: vers.commit(VM, "golden"),
+        lambda vers: vers.branch_vm(VM),
         lambda vers: vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels={}),
     ],
 )
@@ -163,6 +164,30 @@ def test_a_creating_call_is_not_repeated_after_an_unclear_answer(
     with pytest.raises(Transient):
         create(provider(script))
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("fault", [httpx.Response(503), httpx.ReadTimeout("late")])
+def test_a_snapshot_is_not_taken_twice(fault: httpx.Response | Exception) -> None:
+    """Only the look at the machine's state may be repeated."""
+    script = Scripted(httpx.Response(200, json=listed(VM)), fault)
+    with pytest.raises(Transient):
+        provider(script).commit(VM, "golden")
+    assert [request.method for request in script.requests] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(("before", "after", "resumed"), [
+    ("running", "running", False), ("running", "paused", True), ("paused", "paused", False),
+])  # fmt: skip
+def test_a_machine_goes_on_after_its_snapshot(before: str, after: str, *, resumed: bool) -> None:
+    """Whether or not the server resumes it; one that was paused stays so."""
+    script = Scripted(
+        httpx.Response(200, json={**listed(VM), "state": before}),
+        httpx.Response(201, json={"commit_id": "c"}),
+        *[httpx.Response(200, json={**listed(VM), "state": after})] * (before == "running"),
+        *[httpx.Response(200)] * resumed,
+    )
+    assert provider(script).commit(VM, "golden") == "c"
+    assert ("PATCH" in [request.method for request in script.requests]) is resumed
 
 
 def test_a_creating_call_that_was_never_sent_is_repeated() -> None:

@@ -72,7 +72,7 @@ def whoami() -> Response:
                 "created_at": key.created_at,
                 "expires_at": None,
                 "max_vcpus": None,
-                "max_memory_mib": None,
+                "max_memory_mib": world().habits.max_memory_mib or None,
             },
         }
     )

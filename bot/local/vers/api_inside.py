@@ -56,10 +56,16 @@ def _started(vm_id: str) -> Exec | Response:
             env=wanted.env or {},
             working_dir=wanted.working_dir or "/",
             stdin=(wanted.stdin or "").encode(),
-            timeout_secs=wanted.timeout_secs or 0,
+            timeout_secs=_limited(wanted.timeout_secs or 0),
             exec_id=str(wanted.exec_id) if wanted.exec_id else new_exec_id(),
         ),
     )
+
+
+def _limited(timeout_s: int) -> int:
+    """By the server's habit; 0 is no limit."""
+    most = world().habits.exec_limit_s
+    return min(timeout_s or most, most) if most else timeout_s
 
 
 @routes.post("/vm/<vm_id>/exec")

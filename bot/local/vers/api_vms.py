@@ -2,13 +2,25 @@
 
 from typing import Literal
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from pydantic import Field
 
 from bot.core.errors import NotFound
 from bot.local.vers.machine import Machine, State
 from bot.local.vers.store import Commit, Size
-from bot.local.vers.wire import Body, Refused, answer, body, empty, failure, flag, number, path_uuid, unparsed
+from bot.local.vers.wire import (
+    Body,
+    Refused,
+    answer,
+    body,
+    empty,
+    failure,
+    flag,
+    misfit,
+    number,
+    path_uuid,
+    unparsed,
+)
 from bot.local.vers.world import caller, world
 
 routes = Blueprint("vms", __name__)
@@ -120,6 +132,9 @@ def new_root() -> Response:
         config.mem_size_mib or standard.mem_size_mib,
         config.fs_size_mib or standard.fs_size_mib,
     )
+    most = world().habits.max_memory_mib
+    if most and size.mem_size_mib > most:
+        return failure(world().habits.limit_status, f"mem_size_mib exceeds the limit of {most}")
     wait = flag("wait_boot")
     machine = world().machines.create(caller().owner, caller().organisation, size, config.labels)
     if wait:
@@ -130,6 +145,8 @@ def new_root() -> Response:
 @routes.get("/vm")
 @routes.get("/vms")
 def list_vms() -> Response:
+    if request.path.removeprefix("/api/v1") not in world().habits.list_paths:
+        return empty(404)  # a path that the server does not have
     return answer([_shown(machine) for machine in world().machines.listed(caller().organisation.id)])
 
 
@@ -172,6 +189,9 @@ def _branched(commit: Commit) -> Response:
     count = number("count", 1)
     if count < 1:
         return failure(400, "count must be at least 1")
+    most = world().habits.max_branches
+    if most and count > most:
+        return failure(world().habits.limit_status, f"count must be at most {most}")
     machines = world().machines.branch(caller().owner, commit, count)
     return answer({"vms": [{"vm_id": machine.id} for machine in machines]}, 201)
 
@@ -254,6 +274,10 @@ def commit(vm_id: str) -> Response:
 @routes.patch("/vm/<vm_id>/state")
 def set_state(vm_id: str) -> Response:
     machine, state = booted(vm_id), body(NewState).state
+    words = world().habits.pause_words
+    if state not in ("Running", *words):
+        known = ", ".join(f"`{word}`" for word in ("Running", *words))
+        raise Refused(misfit(f"state: unknown variant `{state}`, expected one of {known}"))
     machine.set_state(State(state.lower()))
     return empty()
 

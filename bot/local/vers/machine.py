@@ -152,7 +152,9 @@ class Machine:
         self._boot_over.set()
 
 
-def prepare_folder(machine: Machine, environment: Path, variables: Mapping[str, str] | None) -> None:
+def prepare_folder(
+    machine: Machine, environment: Path, variables: Mapping[str, str] | None, *, forwarding: bool = True
+) -> None:
     """Make the upper layer: name, machine id and, for a machine from the default image, the account's variables."""
     upper = machine.folder / "up"
     for folder in (upper, upper / "etc", machine.folder / "wk", machine.folder / "m"):
@@ -162,6 +164,9 @@ def prepare_folder(machine: Machine, environment: Path, variables: Mapping[str, 
     if variables:
         lines = "".join(f'{name}="{value}"\n' for name, value in variables.items())
         files["environment"] = environment.read_text() + lines.rstrip("\n")
+    if not forwarding:
+        (upper / "etc/ssh/sshd_config.d").mkdir(parents=True)  # sshd takes the first file that says a word
+        files["ssh/sshd_config.d/00-forwarding.conf"] = "AllowTcpForwarding no"
     for name, content in files.items():
         path = upper / "etc" / name
         path.write_text(content + "\n")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bot.core.errors import NotFound, Permanent
 from bot.local.vers.faults import FaultKind, FaultTable
+from bot.local.vers.habits import Habits
 from bot.local.vers.layout import Layout
 from bot.local.vers.line import LabError, LabLine
 from bot.local.vers.machine import Machine, State, prepare_folder
@@ -58,12 +59,12 @@ class Machines:
         base: Path,
         faults: FaultTable,
         *,
-        fresh_host_keys: bool,
+        habits: Habits,
         flatten_above: int = _FLATTEN_ABOVE,
     ) -> None:
         self._layout, self._store, self._line, self._faults = layout, store, line, faults
         self._base = base
-        self._fresh_host_keys = fresh_host_keys
+        self._habits = habits
         self._flatten_above = flatten_above
         self._lock = threading.Lock()
         self._machines: dict[str, Machine] = {}
@@ -90,9 +91,12 @@ class Machines:
         return machine
 
     def branch(self, owner: Owner, commit: Commit, count: int) -> list[Machine]:
-        """Machines from a commit, `running` at once (their sshd needs a moment). No labels, no variables."""
+        """Machines from a commit, `running` at once (their sshd needs a moment). No variables, and labels only by habit."""
         start = _Start(commit.layers, commit.size, commit.id, commit.parent_vm)
         machines = self._register([self._new(owner, start) for _ in range(count)], start)
+        if self._habits.inherits_labels:
+            for machine in machines:
+                machine.labels = dict(commit.labels) if commit.labels is not None else None
         boots = [self._boots.submit(self._boot, machine, start) for machine in machines]
         failures = [error for boot in boots if (error := boot.exception())]
         if failures:
@@ -127,7 +131,7 @@ class Machines:
         return machines
 
     def _boot(self, machine: Machine, start: _Start, variables: Mapping[str, str] | None = None) -> None:
-        prepare_folder(machine, self._base / "etc/environment", variables)
+        prepare_folder(machine, self._base / "etc/environment", variables, forwarding=self._habits.forwarding)
         fault = self._faults.take(f"BOOT {machine.id}", FaultKind.DELAY)
         time.sleep(fault.seconds if fault else 0)
         reply, descriptors = self._line.request(
@@ -143,7 +147,7 @@ class Machines:
                 "memory.swap.max": "0",
                 "pids.max": "4096",
             },
-            fresh_host_keys=self._fresh_host_keys,
+            fresh_host_keys=self._habits.fresh_host_keys,
             prefix=self._line.prefix,
         )
         machine.address = reply["address"]
@@ -217,7 +221,7 @@ class Machines:
             try:
                 _copy(machine.folder / "up", staging)
             finally:
-                if keep_paused or was_paused:
+                if keep_paused or was_paused or self._habits.commit_pauses:
                     machine.state = State.PAUSED if machine.state is State.RUNNING else machine.state
                 else:
                     machine.freeze(frozen=False)
@@ -236,6 +240,7 @@ class Machines:
             grandparent_commit=machine.parent_commit,
             layers=layers,
             size=machine.size,
+            labels=machine.labels,
         )
         with self._store.change() as books:
             staging.rename(self._layout.layers / layer)

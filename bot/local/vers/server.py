@@ -22,6 +22,7 @@ from bot.local.vers.conditions import Conditions
 from bot.local.vers.distance import FarListener
 from bot.local.vers.faults import FaultTable
 from bot.local.vers.front import Front, Listener
+from bot.local.vers.habits import Habits
 from bot.local.vers.inside import Inside
 from bot.local.vers.layout import Layout
 from bot.local.vers.line import LabLine
@@ -111,7 +112,7 @@ def start(
     *,
     port: int = 0,
     progress: base_tree.Progress = to_stderr,
-    fresh_host_keys: bool = False,
+    habits: Habits = Habits(),  # noqa: B008  # frozen
     flatten_above: int = 100,
     conditions: Conditions | None = None,
 ) -> Running:
@@ -121,7 +122,7 @@ def start(
         cache: the product's cache folder; the base tree is built there first when it is missing.
         port: of the REST API; 0 takes a free one.
         progress: gets lines for a person while the base tree is built.
-        fresh_host_keys: give every clone SSH host keys of its own. Real clones share those of their image.
+        habits: what it does where the documents of Vers leave it open.
         flatten_above: number of layers of a commit's chain above which it is copied into one.
         conditions: how slow it is; as fast as it can be without any.
 
@@ -139,9 +140,7 @@ def start(
         line = LabLine.start(layout, folder.name, lock)
         undo.callback(line.stop)
         faults = FaultTable()
-        machines = Machines(
-            layout, store, line, base, faults, fresh_host_keys=fresh_host_keys, flatten_above=flatten_above
-        )
+        machines = Machines(layout, store, line, base, faults, habits=habits, flatten_above=flatten_above)
         undo.callback(machines.stop)
         publications = Publications(machines.dial, conditions)
         undo.callback(publications.stop)
@@ -159,6 +158,7 @@ def start(
             publications,
             faults,
             conditions,
+            habits,
             new_port=lambda: draw.randint(20000, 60000),
             open_connections=doorman.open_connections,
         )
@@ -188,7 +188,13 @@ def running_addresses(cache: Path) -> list[Path]:
     return sorted((file for file in files if file.exists()), key=lambda f: f.stat().st_mtime, reverse=True)
 
 
-def serve(port: int, cache: Path, *, conditions: Conditions | None = None) -> NoReturn:
+def serve(
+    port: int,
+    cache: Path,
+    *,
+    conditions: Conditions | None = None,
+    habits: Habits = Habits(),  # noqa: B008  # frozen
+) -> NoReturn:
     """Run in the foreground: one JSON line of `Address` on stdout when ready; SIGTERM and SIGINT end it cleanly.
 
     The same line lies in the server's folder while it runs, for commands that look for a local Vers.
@@ -201,7 +207,7 @@ def serve(port: int, cache: Path, *, conditions: Conditions | None = None) -> No
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    with start(cache, port=port, conditions=conditions) as running:
+    with start(cache, port=port, conditions=conditions, habits=habits) as running:
         said = json.dumps(asdict(running.address))
         Layout.in_cache(cache).private_file(running.run, ADDRESS_FILE, said)
         sys.stdout.write(said + "\n")

@@ -87,6 +87,8 @@ class Commit:
     layers: list[str]
     size: Size
     is_public: bool = False
+    labels: dict[str, str] | None = None
+    """Those of its machine at that moment."""
 
 
 @dataclass(slots=True)

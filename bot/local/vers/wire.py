@@ -85,15 +85,17 @@ def body(model: type[M], *, optional: bool = False) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = (
-            f"Failed to deserialize the JSON body into the target type: {where}: {first['msg']} at line 1"
-        )
-        raise Refused(plain(422, message)) from error
+        raise Refused(misfit(f"{where}: {first['msg']} at line 1")) from error
 
 
 def unparsed(detail: str) -> Response:
     """The framework's 400 for a body that is no JSON, or none of the variants it wants."""
     return plain(400, f"Failed to parse the request body as JSON: {detail}")
+
+
+def misfit(detail: str) -> Response:
+    """The framework's 422 for JSON that does not have the shape or the value it wants."""
+    return plain(422, f"Failed to deserialize the JSON body into the target type: {detail}")
 
 
 def flag(name: str) -> bool:

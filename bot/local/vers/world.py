@@ -8,6 +8,7 @@ from flask import current_app, g
 
 from bot.local.vers.conditions import Conditions
 from bot.local.vers.faults import FaultTable
+from bot.local.vers.habits import Habits
 from bot.local.vers.inside import Inside
 from bot.local.vers.machines import Machines, Owner
 from bot.local.vers.publish import Publications
@@ -26,6 +27,7 @@ class World:
     publications: Publications
     faults: FaultTable
     conditions: Conditions
+    habits: Habits
     open_connections: Callable[[], dict[str, int]]
     """Of the front, by kind."""
     new_port: Callable[[], int]

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.local.vers.habits import Habits
 from bot.local.vers.server import Address, Running, start
 from bot.settings import load_settings
 from tests.leftovers import Snapshot, processes_of
@@ -136,7 +137,7 @@ def test_test_organisations_end_with_their_server(api: Api) -> None:
 
 def test_fresh_host_keys_on_request(api: Api, image: str) -> None:
     """The other profile: each clone makes host keys of its own."""
-    with start(load_settings().swarm_cache, fresh_host_keys=True) as vers:
+    with start(load_settings().swarm_cache, habits=Habits(fresh_host_keys=True)) as vers:
         other = Api(vers, api.key, api.folder)
         vms = other.branch(image, 2)
         for vm in vms:
