@@ -51,7 +51,8 @@ class Form:
         issue: tiles of the board that is built, or `SNAKE`.
         rates: of the product, tokens per second.
         delayed_rates: of the product with Vers' delays.
-        contender_rates: of the contenders.
+        alone_rates: of one agent alone.
+        guide_rates: of the guide's way. At `COMPARED_RATE` it takes minutes, which only the full form has.
         sizes: workers of the boards that the product builds, at `size_rate`.
         size_rate: see there.
         round_trips_ms: of the product, at `COMPARED_RATE`.
@@ -65,7 +66,8 @@ class Form:
     issue: int = SNAKE
     rates: tuple[float, ...] = (8000.0, 800.0, COMPARED_RATE)
     delayed_rates: tuple[float, ...] = (COMPARED_RATE,)
-    contender_rates: tuple[float, ...] = (8000.0, 800.0)
+    alone_rates: tuple[float, ...] = (800.0, COMPARED_RATE)
+    guide_rates: tuple[float, ...] = (800.0, 200.0)
     sizes: tuple[int, ...] = ()
     size_rate: float = COMPARED_RATE
     round_trips_ms: tuple[float, ...] = ()
@@ -77,9 +79,9 @@ class Form:
 
 SHORT = Form("short")
 FULL = Form(
-    "full", contender_rates=(8000.0, 800.0, COMPARED_RATE), sizes=(1, 2, 3, 5, 8), round_trips_ms=(50.0, 150.0), many=50
+    "full", guide_rates=(800.0, 200.0, COMPARED_RATE), sizes=(1, 2, 3, 5, 8), round_trips_ms=(50.0, 150.0), many=50
 )  # fmt: skip
 TINY = Form(
-    "tiny", issue=1, rates=(8000.0,), delayed_rates=(), contender_rates=(), spawned=(), held=1, samples=5
+    "tiny", issue=1, rates=(8000.0,), delayed_rates=(), alone_rates=(), guide_rates=(), spawned=(), held=1, samples=5
 )  # fmt: skip
 """Does the bench work? Its numbers are real, but few."""

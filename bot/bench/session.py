@@ -71,15 +71,18 @@ class Session:
         self._one(f"product, {issue.name}, {rate:g} tokens/s, {conditions.name}", rate, measure)
 
     def _contenders(self) -> None:
-        for rate in self.form.contender_rates:
-            for name, build in (("alone", alone.build), ("guide", guide.build)):
+        for rate in self.form.alone_rates:
+            self._contender("alone", rate, alone.build)
+        for rate in self.form.guide_rates:
+            self._contender("guide", rate, guide.build)
 
-                def measure(build: Callable[..., tuple[Built, object]] = build) -> str:
-                    with hand(self.ground) as held:
-                        built, _ = build(self.ground, held, self.issue, NO_DELAYS.name)
-                    return self._keep(built)
+    def _contender(self, name: str, rate: float, build: Callable[..., tuple[Built, object]]) -> None:
+        def measure() -> str:
+            with hand(self.ground) as held:
+                built, _ = build(self.ground, held, self.issue, NO_DELAYS.name)
+            return self._keep(built)
 
-                self._one(f"{name}, {self.issue.name}, {rate:g} tokens/s", rate, measure)
+        self._one(f"{name}, {self.issue.name}, {rate:g} tokens/s", rate, measure)
 
     def _keep(self, built: Built) -> str:
         self.results.add(built)

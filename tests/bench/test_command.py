@@ -33,7 +33,8 @@ def test_the_smallest_form_measures_a_build_and_an_agent(tmp_path: Path) -> None
     assert list(few) == KEYS
     assert few["bytes_per_kb"] > 1000
     assert list(few["spawn_ready_seconds"]) == ["1"]
-    assert 0 < few["event_ms"]["p50"] <= few["ack_ms"]["p50"] < 5000
+    assert 0 < few["event_ms"]["p50"] <= few["event_ms"]["p99"]
+    assert 0 < few["ack_ms"]["p50"] <= few["ack_ms"]["p99"]
 
     everything = json.loads((tmp_path / "bench.json").read_text())
     assert everything["failures"] == {}
