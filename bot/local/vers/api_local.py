@@ -51,8 +51,8 @@ def add_fault() -> Response:
 
 @routes.delete("/faults")
 def clear_faults() -> Response:
-    world().faults.clear()
-    return empty(204)
+    """Answers how many had not struck yet."""
+    return answer({"left": world().faults.clear()})
 
 
 @routes.put("/conditions")

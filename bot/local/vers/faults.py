@@ -50,9 +50,12 @@ class FaultTable:
         with self._lock:
             self._faults.append(fault)
 
-    def clear(self) -> None:
+    def clear(self) -> int:
+        """Forget all; how many strikes were left."""
         with self._lock:
+            left = sum(fault.times for fault in self._faults)
             self._faults.clear()
+            return left
 
     def take(self, route: str, *kinds: FaultKind) -> Fault | None:
         """Use up one strike of the first fault for this route, if there is one."""
