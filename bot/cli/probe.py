@@ -192,7 +192,7 @@ class Probe:
         self._errors["delete of a label (no error)"] = shape(self._http.delete(f"/vm/{vm}/label/probe"))
 
     def _too_big(self) -> None:
-        body = {"vm_config": {"mem_size_mib": _HUGE_MIB}}
+        body = {"vm_config": {"mem_size_mib": _HUGE_MIB, "labels": self._at.labels(purpose="probe")}}
         answer = self._http.post("/vm/new_root", json=body, timeout=_CREATE_TIMEOUT_S)
         self._errors["a machine beyond every limit"] = shape(answer)
         if answer.is_success:

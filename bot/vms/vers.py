@@ -28,7 +28,7 @@ from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, Profile
 HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 _PAGE = 50
-_OWN = "machine"
+_LABELLED = "machine"
 """Where a branch begins with its parent's labels, this one has the id of the machine that was given them."""
 
 Addresses = Callable[[VmId, int], str]
@@ -194,18 +194,15 @@ class VersProvider:
 
     def status(self, vm: VmId) -> VmInfo:
         doing = f"asking for the state of {vm}"
-        return self._own(
-            wire.read(
-                wire.WireVm, self._calls.repeatable("GET", f"/vm/{_part(vm)}/status", doing), doing
-            ).info()
-        )
+        body = self._calls.repeatable("GET", f"/vm/{_part(vm)}/status", doing)
+        return self._own(wire.read(wire.WireVm, body, doing).info())
 
     def _own(self, info: VmInfo) -> VmInfo:
         """Without labels that it only inherited, and without the one that tells them apart."""
         if not self._inherits:
             return info
-        own = {name: value for name, value in info.labels.items() if name != _OWN}
-        return replace(info, labels=own if info.labels.get(_OWN) == info.id else {})
+        own = {name: value for name, value in info.labels.items() if name != _LABELLED}
+        return replace(info, labels=own if info.labels.get(_LABELLED) == info.id else {})
 
     def metadata(self, vm: VmId) -> VmMetadata:
         doing = f"asking for the origin of {vm}"
@@ -213,7 +210,7 @@ class VersProvider:
         return wire.read(wire.WireMetadata, body, doing).metadata()
 
     def label(self, vm: VmId, labels: Mapping[str, str]) -> None:
-        own = {_OWN: vm} if self._inherits else {}
+        own = {_LABELLED: vm} if self._inherits else {}
         body = {"labels": {**self._labels, **labels, **own}}
         self._calls.repeatable("PATCH", f"/vm/{_part(vm)}/label", f"labelling {vm}", json=body)
 

@@ -1,21 +1,16 @@
 """A provider's bad days, struck by the local Vers' own switch, as the product's client meets them."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from bot.core.errors import Transient
 from bot.core.models import CommitId, VmId
 from bot.local.vers.server import Running
-from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
+from tests.contracts.conftest import Strike, connector, striking
 
 pytestmark = pytest.mark.machines
-
-Strike = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +19,6 @@ def provider(local_vers: Running) -> Iterator[VersProvider]:
         url=local_vers.base_url, api_key=local_vers.api_key, vm_domain=local_vers.vm_domain, patience_s=20.0
     ) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def connect(local_vers: Running, provider: VersProvider) -> SshConnector:
-    ca_file = Path(local_vers.ca_file)
-    return SshConnector(provider, vm_domain=local_vers.vm_domain, front=local_vers.front, ca_file=ca_file)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +37,8 @@ def image(provider: VersProvider, vm: VmId) -> Iterator[CommitId]:
 
 @pytest.fixture
 def strike(local_vers: Running) -> Iterator[Strike]:
-    """Puts a fault into the table. All must have struck when the test is over."""
-    table = f"{local_vers.base_url.removesuffix('/api/v1')}/_local/faults"
-
-    def put(route: str, kind: str, **more: Any) -> None:
-        httpx.post(table, json={"route": route, "kind": kind, **more}).raise_for_status()
-
-    yield put
-    assert httpx.delete(table).raise_for_status().json() == {"left": 0}
+    with striking(local_vers) as put:
+        yield put
 
 
 @pytest.mark.parametrize(
@@ -129,13 +112,13 @@ def test_a_deletion_that_fails(
 
 
 def test_a_slow_boot_and_a_line_that_is_refused_are_waited_for(
-    provider: VersProvider, connect: SshConnector, image: CommitId, strike: Strike
+    local_vers: Running, provider: VersProvider, image: CommitId, strike: Strike
 ) -> None:
     """Running for the API is not yet reachable."""
     strike("BOOT *", "delay", seconds=1.0)
     strike("SSH *", "refuse", times=3)
     (made,) = provider.branch(image)
-    shell = connect(made)
+    shell = connector(local_vers, provider)(made)
     assert shell.run("echo up").text == "up\n"
     shell.close()
     provider.delete(made)

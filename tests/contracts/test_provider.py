@@ -28,6 +28,7 @@ from bot.vms.profile import Profile
 from bot.vms.ssh import LineLost, SshConnector, SshShell
 from bot.vms.vers import LocalAddresses, VersProvider
 from tests.cli.conftest import settings_at
+from tests.contracts.conftest import connector, striking
 from tests.vms.sshd import certificate, new_key
 from tests.waiting import wait_until
 
@@ -122,12 +123,6 @@ class Relay:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
-
-
-def connector(vers: Running, provider: VersProvider, front: str = "") -> SshConnector:
-    return SshConnector(
-        provider, vm_domain=vers.vm_domain, front=front or vers.front, ca_file=Path(vers.ca_file), patience_s=10.0
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -232,17 +227,14 @@ def test_an_answer_that_is_lost_leaves_a_machine_that_can_be_found(
 ) -> None:
     """The branch happens, its answer does not come, nothing is repeated, and the machine is found by its origin."""
     commit = provider.commit(vm, "contract-lost")
-    fault = {"route": "POST /vm/branch/by_commit/*", "kind": "cut"}
-    base = vers.base_url.removesuffix("/api/v1")
-    response = httpx.post(f"{base}/_local/faults", json=fault)
-    assert response.is_success, response.text
     try:
-        with pytest.raises(Transient):
-            provider.branch(commit)
+        with striking(vers) as strike:
+            strike("POST /vm/branch/by_commit/*", "cut")
+            with pytest.raises(Transient):
+                provider.branch(commit)
         [lost] = provider.unlabelled_children(commit)
         provider.delete(lost)
     finally:
-        httpx.delete(f"{base}/_local/faults")
         provider.delete_commit(commit)
 
 

@@ -1,0 +1,37 @@
+"""A line to machines of a local Vers, and its fault switch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bot.local.vers.server import Running
+from bot.vms.ssh import SshConnector
+from bot.vms.vers import VersProvider
+
+Strike = Callable[..., None]
+
+
+def connector(vers: Running, provider: VersProvider, front: str = "") -> SshConnector:
+    """Lines through the front, or through what stands before it."""
+    return SshConnector(
+        provider, vm_domain=vers.vm_domain, front=front or vers.front, ca_file=Path(vers.ca_file), patience_s=10.0
+    )  # fmt: skip
+
+
+@contextmanager
+def striking(vers: Running) -> Iterator[Strike]:
+    """Puts faults into the server's table (`bot.local.vers.faults`). All must have struck in the end."""
+    table = f"{vers.base_url.removesuffix('/api/v1')}/_local/faults"
+
+    def put(route: str, kind: str, **more: Any) -> None:
+        httpx.post(table, json={"route": route, "kind": kind, **more}).raise_for_status()
+
+    try:
+        yield put
+    except BaseException:
+        httpx.delete(table)
+        raise
+    assert httpx.delete(table).raise_for_status().json() == {"left": 0}
