@@ -199,6 +199,8 @@ class BriefResult:
     brief: Brief
     source: Literal["model", "fallback"]
     tokens: Tokens
+    images_refused: str = ""
+    """Why the model did not take the attached images."""
 
 
 @dataclass(frozen=True, slots=True)

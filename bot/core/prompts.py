@@ -26,6 +26,8 @@ class Remark:
 
     author: str
     text: str
+    images: tuple[str, ...] = ()
+    """Addresses of the images in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class IssuePrompt:
     remarks: tuple[Remark, ...] = ()
     questions: bool = True
     """Whether it may ask back."""
+    images: int = 0
+    """How many images follow the text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ PRICES_AS_OF = "2026-10-24"
 _DATED = re.compile(r"-(?:\d{8}|latest)$")
 _BYTES_PER_TOKEN = 2
 _LARGEST_CONTEXT_TOKENS = 1_000_000
+_IMAGE_TOKENS = 5_000  # Anthropic shrinks an image to at most 4,784 tokens, for older models 1,568 ("Vision")
 _HIDDEN_INPUT_TOKENS = 1_000  # the system prompt that Anthropic adds for tools, and the frame of each message
 
 
@@ -116,7 +117,9 @@ def estimate_input_tokens(request_body_bytes: int) -> int:
     return min(request_body_bytes // _BYTES_PER_TOKEN, _LARGEST_CONTEXT_TOKENS) + _HIDDEN_INPUT_TOKENS
 
 
-def worst_price(model: str, request_body_bytes: int, max_tokens: int, *, hour_cache: bool = False) -> int:
+def worst_price(
+    model: str, request_body_bytes: int, max_tokens: int, *, hour_cache: bool = False, images: int = 0
+) -> int:
     """The most that a call may cost, in micro-dollars: all input is a cache write, and the answer has `max_tokens`.
 
     Args:
@@ -124,6 +127,7 @@ def worst_price(model: str, request_body_bytes: int, max_tokens: int, *, hour_ca
         request_body_bytes: length of the request's JSON.
         max_tokens: the ceiling that is sent; thinking counts as output and is below it.
         hour_cache: the request asks for cache entries that live an hour, which cost more.
+        images: how many there are that `request_body_bytes` leaves out.
 
     Raises:
         ValueError: the model has no price.
@@ -131,7 +135,7 @@ def worst_price(model: str, request_body_bytes: int, max_tokens: int, *, hour_ca
     listed = price(model)
     if listed is None:
         raise ValueError(f"no price for {model}")
-    input_tokens = estimate_input_tokens(request_body_bytes)
+    input_tokens = estimate_input_tokens(request_body_bytes) + images * _IMAGE_TOKENS
     rates = listed.rates_for(input_tokens)
     write = rates.cache_write_hour if hour_cache else rates.cache_write
     return _per_million(input_tokens * write + max_tokens * rates.output)

@@ -24,6 +24,8 @@ _BLOCKS = frozenset(
 )
 _SPACED = frozenset({"p", "ul", "ol", "table", "blockquote", "pre", *_HEADINGS})
 """An empty line follows these, unless they stand in a list."""
+_SMALLEST_SIDE_PX = 16
+"""Whoever makes an image smaller than this hides it from people."""
 _KEPT = _BLOCKS | _SIGNS.keys() | {"code", "td", "th", "br", "hr"}
 _DROPPED_WHOLE = {
     "script",
@@ -62,6 +64,22 @@ def visible_text(markdown: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", _without_invisible(reader.text())).strip()
 
 
+def shown_images(markdown: str) -> tuple[str, ...]:
+    """The addresses of the images that GitHub shows to everybody with a Markdown text, see `image_sources`."""
+    return image_sources(_MARKDOWN.render(_without_invisible(markdown)))
+
+
+def image_sources(page: str) -> tuple[str, ...]:
+    """The addresses of the images in HTML, each once.
+
+    Not those made too small to see, and not those in <picture>, of which one person sees this and another that.
+    """
+    finder = _Images()
+    finder.feed(nh3.clean(page, tags={"img", "picture"}, attributes={"img": {"src", "width", "height"}}))
+    finder.close()
+    return tuple(dict.fromkeys(finder.sources))
+
+
 def visible_line(text: str) -> str:
     """A title: no Markdown, one line, nothing invisible."""
     return " ".join(_without_invisible(text).split())
@@ -71,6 +89,28 @@ def _without_invisible(text: str) -> str:
     lines = re.sub("\r\n?|[\u2028\u2029\x85]", "\n", text)
     shown = (c for c in lines if c in "\n\t" or unicodedata.category(c) not in _INVISIBLE_CATEGORIES)
     return _INVISIBLE_LETTERS.sub("", "".join(shown))
+
+
+class _Images(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.sources: list[str] = []
+        self._choices = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._choices += tag == "picture"
+        given = dict(attrs)
+        sides = (re.match(r"\d+", given.get(name) or "") for name in ("width", "height"))
+        if (
+            tag == "img"
+            and not self._choices
+            and given.get("src")
+            and all(int(s[0]) >= _SMALLEST_SIDE_PX for s in sides if s)
+        ):
+            self.sources.append(str(given["src"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._choices -= tag == "picture"
 
 
 class _Reader(HTMLParser):

@@ -15,6 +15,7 @@ from github.Repository import Repository as GhRepository
 from bot.core.errors import BotError, Conflict, NotFound, Transient, UserError
 from bot.core.models import Artifact, Repo
 from bot.core.policy import Permission, permission_of
+from bot.github.attachments import Attachments
 from bot.github.bodies import cut, marked, tag
 from bot.github.commits import CommitWriter
 from bot.github.contents import Contents
@@ -77,6 +78,11 @@ class Repository(Shown):
     def reading(self) -> Reading:
         """What people wrote into it."""
         return Reading(self._door, self._path)
+
+    @property
+    def attachments(self) -> Attachments:
+        """Images that people attached to its issues."""
+        return Attachments(self._door, self._path, self._door.api_url)
 
     # Issues and people ---------------------------------------------------------------------------------
 

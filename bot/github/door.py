@@ -15,6 +15,7 @@ from bot.github.errors import Access, RateLimited, translated
 
 API_VERSION = "2022-11-28"
 USER_AGENT = "swarm-build"
+_OPEN_TIMEOUT_S = 20.0
 
 T = TypeVar("T")
 Call = Callable[[GhRepository], T]
@@ -116,7 +117,7 @@ class Door:
             api_version=API_VERSION,
         )
         self._github = github
-        self._api_url = api_url
+        self.api_url = api_url
         self._timeout_s = timeout_s
         self._repository = github.get_repo(full_name)
 
@@ -165,22 +166,26 @@ class Door:
         def fetch(_repo: GhRepository) -> bytes:
             ours = {"Authorization": f"Bearer {self._auth.token}", "X-GitHub-Api-Version": API_VERSION}
             with httpx.Client(timeout=self._timeout_s, headers={"User-Agent": USER_AGENT}) as http:
-                asked = http.get(self._api_url + path, headers=ours)
+                asked = http.get(self.api_url + path, headers=ours)
                 if not asked.has_redirect_location:
                     asked.raise_for_status()
                     raise Permanent(f"{doing}: GitHub answered {asked.status_code} instead of an address")
-                content = bytearray()
-                with http.stream("GET", asked.headers["location"]) as answer:
-                    if answer.is_error:
-                        answer.read()
-                    answer.raise_for_status()
-                    for chunk in answer.iter_raw():
-                        content += chunk
-                        if len(content) > limit_bytes:
-                            raise UserError(f"{doing}: more than {limit_bytes:,} bytes, which is too much")
-                return bytes(content)
+                return _content(http, doing, asked.headers["location"], limit_bytes)
 
         return self.again(doing, needs, fetch)
+
+    def open_download(self, doing: str, url: str, limit_bytes: int) -> bytes:
+        """A file behind an address that needs no token of ours. No redirect is followed.
+
+        Raises:
+            UserError: it is larger than `limit_bytes`.
+        """
+
+        def fetch(_repo: GhRepository) -> bytes:
+            with httpx.Client(timeout=_OPEN_TIMEOUT_S, headers={"User-Agent": USER_AGENT}) as http:
+                return _content(http, doing, url, limit_bytes)
+
+        return self.again(doing, Access.METADATA, fetch)
 
     def post(self, doing: str, needs: Access, call: Call[T]) -> T:
         """Make a call that must not be made twice; repeated only if GitHub refused it before doing anything."""
@@ -215,6 +220,25 @@ class Door:
             return call(self._repository)
 
 
-def json_call(repo: GhRepository, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """A call for which PyGithub has no method, or none that does without reading the thing first."""
-    return repo.requester.requestJsonAndCheck(verb, path, input=body)[1]
+def json_call(
+    repo: GhRepository, verb: str, path: str, body: Mapping[str, Any] | None = None, *, accept: str = ""
+) -> Any:
+    """A call for which PyGithub has no method, or none that does without reading the thing first.
+
+    `accept` asks for another form of the answer than GitHub's usual one.
+    """
+    headers = {"Accept": accept} if accept else None
+    return repo.requester.requestJsonAndCheck(verb, path, input=body, headers=headers)[1]
+
+
+def _content(http: httpx.Client, doing: str, url: str, limit_bytes: int) -> bytes:
+    content = bytearray()
+    with http.stream("GET", url) as answer:
+        if not answer.is_success:
+            answer.read()
+        answer.raise_for_status()
+        for chunk in answer.iter_raw():
+            content += chunk
+            if len(content) > limit_bytes:
+                raise UserError(f"{doing}: more than {limit_bytes:,} bytes, which is too much")
+    return bytes(content)

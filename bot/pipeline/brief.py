@@ -1,5 +1,6 @@
 """The issue becomes a `Brief`, read by the model without tools."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -9,11 +10,12 @@ from typing import Annotated, Any, Self
 
 import anthropic
 import stamina
-from anthropic.types import Message, MessageParam, ToolUseBlock
+from anthropic.types import ImageBlockParam, Message, MessageParam, TextBlockParam, ToolUseBlock
 from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from bot.core.errors import Permanent, Transient, TranslationTable, translate
 from bot.core.models import AgentLabel, AppKind, Brief, BriefResult, BuildRequest, Component, RunId, Tokens
+from bot.core.pictures import AttachedImage
 from bot.core.prompts import BriefPrompt, IssuePrompt, Remark
 from bot.core.texts import Texts
 from bot.core.usage import charge, price, worst_price
@@ -133,8 +135,21 @@ class BriefReader:
         self._attempts = attempts
         self._first_wait_s = first_wait_s
 
-    def read(self, run: RunId, request: BuildRequest, remarks: Sequence[Remark] = ()) -> BriefResult:
+    def read(
+        self,
+        run: RunId,
+        request: BuildRequest,
+        remarks: Sequence[Remark] = (),
+        images: Sequence[AttachedImage] = (),
+    ) -> BriefResult:
         """Read an issue. An answer of the wrong shape is asked for again once, with what was wrong about it.
+
+        Args:
+            run: who pays.
+            request: the issue as it was ordered.
+            remarks: what maintainers said before.
+            images: those without a problem are shown to the model. If it refuses the request with them, it is asked
+                without: an image that it cannot decode must not keep an issue from being built.
 
         Raises:
             Transient: the model cannot be reached now, or is overloaded, or limits our rate.
@@ -147,13 +162,24 @@ class BriefReader:
             feedback=visible_text(request.feedback),
         )
         may_ask = not (seen.insist or seen.feedback)
-        view = IssuePrompt(seen.title, seen.body, seen.feedback, seen.insist, tuple(remarks), may_ask)
-        messages: list[MessageParam] = [
-            {"role": "user", "content": self._texts.render("prompts/issue.md.j2", view)}
+        shown = [each for each in images if not each.problem]
+        view = IssuePrompt(
+            seen.title, seen.body, seen.feedback, seen.insist, tuple(remarks), may_ask, len(shown)
+        )
+        text = self._texts.render("prompts/issue.md.j2", view)
+        content: list[TextBlockParam | ImageBlockParam] = [
+            {"type": "text", "text": text},
+            *map(_image_block, shown),
         ]
+        messages: list[MessageParam] = [{"role": "user", "content": content}]
         tokens = Tokens()
         for _ in range(_ASKS):
-            answer, used = self._ask(run, messages)
+            try:
+                answer, used = self._ask(run, messages)
+            except Permanent as error:
+                if not (shown and isinstance(error.__cause__, anthropic.BadRequestError)):
+                    raise
+                return replace(self.read(run, request, remarks), images_refused=str(error))
             tokens += used
             call = next((block for block in answer.content if isinstance(block, ToolUseBlock)), None)
             try:
@@ -184,8 +210,9 @@ class BriefReader:
         if not self._api_key:
             raise Permanent(f"{_DOING}: ANTHROPIC_API_KEY is not set")
         system = self._texts.render("prompts/brief.md.j2", BriefPrompt(TOOL))
-        size_bytes = len(json.dumps([system, _SCHEMA, messages]).encode())
-        with self._paid(run, worst_price(self._model, size_bytes, _MAX_TOKENS)) as call, _translated():
+        size_bytes, images = _weight(system, messages)
+        worst = worst_price(self._model, size_bytes, _MAX_TOKENS, images=images)
+        with self._paid(run, worst) as call, _translated():
             message = self._client.messages.create(
                 model=self._model,
                 max_tokens=_MAX_TOKENS,
@@ -214,6 +241,19 @@ class BriefReader:
 
 
 _SCHEMA: dict[str, Any] = _Answer.model_json_schema()
+
+
+def _image_block(image: AttachedImage) -> ImageBlockParam:
+    data = base64.b64encode(image.content).decode()
+    source: Any = {"type": "base64", "media_type": image.media_type, "data": data}
+    return {"type": "image", "source": source}
+
+
+def _weight(system: str, messages: list[MessageParam]) -> tuple[int, int]:
+    """Of what a request costs: bytes of JSON without images, and the images."""
+    blocks: list[Any] = [each for message in messages for each in message["content"]]
+    data = [each["source"]["data"] for each in blocks if isinstance(each, dict) and each["type"] == "image"]
+    return len(json.dumps([system, _SCHEMA, messages]).encode()) - sum(map(len, data)), len(data)
 
 
 @contextmanager

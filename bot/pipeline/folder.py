@@ -10,6 +10,7 @@ from bot.core.codec import dump, load
 from bot.core.config import RepoConfig
 from bot.core.errors import Permanent, UserError
 from bot.core.models import Evidence, Options, RunId
+from bot.core.pictures import AttachedImage
 from bot.core.plan import Plan, plan_of
 from bot.core.prompts import Remark
 from bot.core.tree import Start
@@ -69,6 +70,9 @@ class FolderJob(Job):
         self._rooms.runs.keep(self._run, plan=dump(plan), base=nothing, start=nothing)
 
     def _remarks(self) -> Sequence[Remark]:
+        return ()
+
+    def _images(self, remarks: Sequence[Remark]) -> Sequence[AttachedImage]:  # noqa: ARG002 - nothing is attached to a goal
         return ()
 
     def _the_workspace(self) -> Workspace:

@@ -22,9 +22,11 @@ from bot.core.models import (
     RunId,
 )
 from bot.core.notices import QuestionsView
+from bot.core.pictures import AttachedImage
 from bot.core.plan import Plan
 from bot.core.policy import branch_of
 from bot.core.prompts import Remark, architect_prompt
+from bot.core.visible import visible_line
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
 from bot.github.values import Base
@@ -131,12 +133,26 @@ class Job:
         if "brief" in self._facts:
             return
         remarks = self._remarks()
-        self._rooms.runs.keep(self._run, remarks=dump(list(remarks)))  # what the model reads can be seen
-        result = self._rooms.read_issue(self._run, request, remarks)
+        images = self._images(remarks)
+        seen = [each.address for each in images if not each.problem]
+        self._rooms.runs.keep(
+            self._run, remarks=dump(list(remarks)), images=seen
+        )  # what the model reads can be seen
+        result = self._rooms.read_issue(self._run, request, remarks, images)
+        problems = {each.address: each.problem or result.images_refused for each in images}
+        for address, problem in problems.items():
+            if problem:
+                text = f"the image {visible_line(address)[:200]} was not read: {problem}"
+                self._rooms.runs.record(self._run, "warning", text=text)
+        if result.images_refused:
+            self._rooms.runs.keep(self._run, images=[])
         self._rooms.runs.keep(self._run, brief=dump(result.brief), brief_source=result.source)
 
     def _remarks(self) -> Sequence[Remark]:
         return planning.remarks(self._repository(), self._record, self._rooms.least)
+
+    def _images(self, remarks: Sequence[Remark]) -> Sequence[AttachedImage]:
+        return planning.images(self._repository(), self._record, remarks)
 
     def _ask(self, questions: tuple[str, ...]) -> None:
         """Ask in the issue and end: an answer starts another build, so that nothing has to wait."""

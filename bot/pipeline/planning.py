@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from bot.core import commands, config
 from bot.core.config import RepoConfig
 from bot.core.errors import UserError
+from bot.core.pictures import AttachedImage
 from bot.core.plan import Plan, plan_of
 from bot.core.policy import Permission
 from bot.core.prompts import Remark
-from bot.core.visible import visible_text
+from bot.core.visible import shown_images, visible_text
 from bot.github.client import Repository
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
@@ -51,8 +52,19 @@ def remarks(repository: Repository, run: Run, least: Permission) -> Sequence[Rem
     authors = list(dict.fromkeys(comment.author for comment in found))[:_MOST_AUTHORS]
     heard = {author for author in authors if repository.permission(author).covers(least)}
     spoken = [
-        Remark(each.author, visible_text(each.body)[:_LONGEST_CHARACTERS])
+        Remark(each.author, visible_text(each.body)[:_LONGEST_CHARACTERS], shown_images(each.body))
         for each in found
         if each.author in heard
     ]
-    return [each for each in spoken if each.text][-_MOST_REMARKS:]
+    return [each for each in spoken if each.text or each.images][-_MOST_REMARKS:]
+
+
+def images(repository: Repository, run: Run, said: Sequence[Remark]) -> Sequence[AttachedImage]:
+    """The images of the text that is built and of what was said about it."""
+    request = run.request
+    addresses = (
+        *shown_images(request.body),
+        *shown_images(request.feedback),
+        *(address for remark in said for address in remark.images),
+    )
+    return repository.attachments.images(request.issue, tuple(dict.fromkeys(addresses)))

@@ -9,6 +9,7 @@ from bot.agents.lines import Lines
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.core.models import BriefResult, BuildRequest, CommitId, RunId
+from bot.core.pictures import AttachedImage
 from bot.core.plan import Allowed, Plan
 from bot.core.policy import Permission
 from bot.core.prompts import Remark
@@ -61,7 +62,7 @@ class Rooms:
     allowed: Allowed
     least: Permission
     """What it takes to start or steer a build."""
-    read_issue: Callable[[RunId, BuildRequest, Sequence[Remark]], BriefResult]
+    read_issue: Callable[[RunId, BuildRequest, Sequence[Remark], Sequence[AttachedImage]], BriefResult]
     make_swarm: Callable[[RunId, CommitId, float, Plan, Outside], Swarm]
     """(run, golden commit, deadline in seconds since the epoch, plan, the people around)."""
     status_page: Callable[[RunId], str]

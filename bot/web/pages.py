@@ -62,6 +62,8 @@ class BuildPage:
     build: ProgressView
     text: str
     """What the model reads of the issue and of what people said."""
+    images: tuple[str, ...]
+    """Addresses of the attached images that it sees."""
     issue_url: str
     repo_url: str
     begun: str
@@ -177,10 +179,12 @@ def _build(desk: Desk, run: RunId) -> BuildPage:
     except NotFound:
         abort(404, "No such build.")
     repo_url = f"{desk.site}/{seen.request.repo.full_name}"
+    facts = desk.runs.get(run).result
     read = seen.spent.input + seen.spent.cache_read + seen.spent.cache_write
     return BuildPage(
         build=progress_view(seen, now=desk.now(), cap_microusd=desk.usage.cap_of(run), status_url=""),
-        text=_text(seen, desk.runs.get(run).result),
+        text=_text(seen, facts),
+        images=tuple(facts.get("images", ())),
         issue_url=f"{repo_url}/issues/{seen.request.issue}",
         repo_url=repo_url,
         begun=words.moment(seen.created_at),

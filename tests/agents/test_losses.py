@@ -52,7 +52,12 @@ def test_a_killed_pi_goes_on(world: World, build: Build) -> None:
     building = Building(swarm, "@@architect-killed")
     kill(swarm, WORKER, 1)
     kill(swarm, ARCHITECT, 1)
-    wait_until(lambda: len(calls_of(world, run, "vers_swarm_wait")) == 2, 60, "the architect waits again")
+
+    def waits_again() -> bool:
+        waits = calls_of(world, run, "vers_swarm_wait")
+        return len(waits) == 2 and waits[0].result is not None  # the first ends soon after its pi
+
+    wait_until(waits_again, 60, "the architect waits again")
     assert "withdrawn" not in answer(calls_of(world, run, "vers_swarm_wait")[0])
     assert swarm._roster.view(WORKER).state is AgentState.WORKING
     kill(swarm, WORKER, 2)

@@ -10,6 +10,7 @@ import pytest
 from bot.agents.tasking import WorkerTask
 from bot.core.errors import BotError, Permanent, Transient
 from bot.core.models import AgentLabel, AppKind, BuildRequest, Repo, RunId, Tokens
+from bot.core.pictures import AttachedImage, checked
 from bot.core.prompts import IssuePrompt, Remark, architect_prompt
 from bot.core.texts import Texts, default_loader
 from bot.local.model.scenarios import all_scenarios
@@ -19,6 +20,7 @@ from bot.pipeline.brief import BriefReader
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.runs import Runs
 from bot.pipeline.journal.usage import Usage
+from tests.images import png
 
 RUN = RunId("0123456789ab")
 TEXTS = Texts(default_loader(Path("templates")))
@@ -232,3 +234,37 @@ def test_feedback_and_insistence_reach_the_reader(model: Running, usage: Usage) 
     after = reader(model, usage).read(RUN, insisting).tokens
     assert after.input - before.input > len("in the footer") / 4
     assert Tokens(output=after.output) == Tokens(output=before.output)
+
+
+def asked(model: Running) -> list[dict[str, Any]]:
+    """The calls that the model has answered."""
+    return list(httpx.get(model.base_url + "/ledger").json())
+
+
+def test_attached_images_are_seen_and_paid_for_by_their_area(model: Running, usage: Usage) -> None:
+    """They follow the text; one with a problem stays behind. The price set aside covers them."""
+    picture = checked("https://e.example/a", png(1500, 1000, padding_bytes=3_000_000))
+    broken = checked("https://e.example/b", b"no image")
+    plain = reader(model, usage).read(RUN, example("multiplayer-snake"))
+    result = reader(model, usage).read(RUN, example("multiplayer-snake"), (), [picture, broken])
+    assert result.brief == plain.brief
+    assert not result.images_refused
+    without, with_one = (call["input_tokens"] for call in asked(model))
+    assert 1_568 < with_one - without < 1_568 + 100
+
+
+def test_images_that_the_model_refuses_do_not_stop_the_reading(model: Running, usage: Usage) -> None:
+    """It is asked again without them, once, and says why."""
+    damaged = AttachedImage("https://e.example/a", "image/png", png(9, 9)[:20])
+    result = reader(model, usage).read(RUN, example("multiplayer-snake"), (), [damaged])
+    assert result.source == "model"
+    assert "Could not process image" in result.images_refused
+    assert len(asked(model)) == 1
+
+
+def test_another_refusal_is_not_blamed_on_images(model: Running, usage: Usage) -> None:
+    """Without credit there is no second try that could succeed."""
+    fault(model, "credit", times=2)
+    with pytest.raises(Permanent, match="credit balance"):
+        reader(model, usage).read(RUN, example("typo"), (), [checked("https://e.example/a", png(9, 9))])
+    assert usage.committed_microusd(RUN) == 0

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +38,29 @@ class Walk:
     world: World
     stores: wiring.Stores
     repository: str = REPOSITORY
+    people: dict[str, Person] = field(default_factory=dict)
+    """A person keeps one connection: a walk looks often."""
 
     def person(self, login: str) -> Person:
         """Somebody with an account."""
-        return Person(self.world.github, login)
+        if login not in self.people:
+            self.people[login] = Person(self.world.github, login)
+        return self.people[login]
 
     @property
     def github(self) -> Person:
         """The owner, for looking around."""
         return self.person("alice")
 
-    def open(self, issue_file: str) -> int:
-        """An issue with the text of docs/issues/<file>; its number."""
+    def attach(self, image: bytes) -> str:
+        """Somebody drops an image into a text; its address there."""
+        where = f"{self.world.github['web_url']}/_local/repositories/{self.repository}/attachments"
+        return str(httpx.post(where, content=image).raise_for_status().json()["href"])
+
+    def open(self, issue_file: str, more: str = "") -> int:
+        """An issue with the text of docs/issues/<file>, and more below it; its number."""
         title, _, text = Path("docs/issues", issue_file).read_text().partition("\n")
-        return self.github.open_issue(self.repository, title.lstrip("# ").strip(), text.strip())[0]
+        return self.github.open_issue(self.repository, title.lstrip("# ").strip(), text.strip() + more)[0]
 
     def beside(self, repository: str, files: dict[str, str]) -> "Walk":
         """The same world, seen from a new repository with these files."""
@@ -96,10 +105,13 @@ class Walk:
         """An issue's comments."""
         return list(self.github.call("GET", f"/repos/{self.repository}/issues/{number}/comments"))
 
-    def pull_requests(self, number: int) -> list[dict[str, object]]:
+    def pull_requests(self, number: int) -> list[dict[str, Any]]:
         """Open pull requests from the branch of an issue."""
-        found = self.github.call("GET", f"/repos/{self.repository}/pulls?state=open&per_page=100")
-        return [each for each in found if each["head"]["ref"] == f"swarm/issue-{number}"]
+        return [each for each in self.open_pull_requests() if each["head"]["ref"] == f"swarm/issue-{number}"]
+
+    def open_pull_requests(self) -> list[dict[str, Any]]:
+        """All that are open."""
+        return list(self.github.call("GET", f"/repos/{self.repository}/pulls?state=open&per_page=100"))
 
     def tree(self, branch: str) -> dict[str, str]:
         """Path -> mode of the files on a branch."""
@@ -202,7 +214,7 @@ def _nothing_is_left(walk: Walk) -> Iterator[None]:
     yield
     for run in walk.stores.runs.active():
         walk.stores.runs.cancel(run.id, "", "the test is over")
-    for number in {run.request.issue for run in walk.stores.runs.recent()}:
-        for each in walk.pull_requests(number):
-            walk.github.close_pull_request(REPOSITORY, int(str(each["number"])))
+    for each in walk.open_pull_requests():
+        if each["head"]["ref"].startswith("swarm/issue-"):
+            walk.github.close_pull_request(REPOSITORY, each["number"])
     wait_until(lambda: walk.machines() == 0, 90, "no machine is left")

@@ -34,10 +34,11 @@ MOMENTS = {
 
 
 def _await_moment(walk: Walk, run: RunId, moment: Callable[[Walk, RunId], bool]) -> None:
-    end = time.monotonic() + 120
-    while not moment(walk, run):
+    def come() -> bool:
         assert not walk.stores.runs.get(run).state.ended, "the build ended before the moment came"
-        assert time.monotonic() < end, "the moment never came"
+        return moment(walk, run)
+
+    wait_until(come, 120, "the moment has come", pause_s=0.005)
 
 
 @pytest.mark.parametrize("moments", [("prepare", "collect", "publish"), ("spawn", "preview")], ids="-".join)

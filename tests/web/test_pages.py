@@ -54,10 +54,12 @@ def test_build_at_work(world: World) -> None:
 def test_what_the_model_reads_can_be_seen(world: World) -> None:
     """The issue as it is built and what maintainers said, without what a reader does not see."""
     run = start_build(world)
-    world.runs.keep(run, remarks=[{"author": "wendy", "text": "Green, please."}])
+    sketch = "https://github.com/user-attachments/assets/0b5d7fd4-5a3c-4a0c-9d0e-3b1f6a2c9e11"
+    world.runs.keep(run, remarks=[{"author": "wendy", "text": "Green, please."}], images=[sketch])
     text = page(world, f"/builds/{run}")
     assert "Build it" in text
     assert "@wendy: Green, please." in text
+    assert f'href="{sketch}"' in text
 
 
 def test_build_in_json(world: World) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from bot.local.github import graphql
+from bot.local.github import attachments, graphql
 from bot.local.github.clock import Clock
 from bot.local.github.description import Operation
 from bot.local.github.faults import Faults, When
 from bot.local.github.gitstore import GitFailed, GitRepository
 from bot.local.github.hooks import Outbox
 from bot.local.github.identity import Caller, identify
+from bot.local.github.markdown import Markdown
 from bot.local.github.permissions import REPOSITORY_NEEDS, check_repository
 from bot.local.github.records import Issue, Repository
 from bot.local.github.refusals import Refusal, not_found
@@ -227,7 +228,12 @@ class Api:
         self.violations.add("request", operation.id, unknown, answer.status)
         problems = self.world.description.bad_answer(operation, answer.status, answer.body)
         self.violations.add("answer", operation.id, problems, answer.status)
-        return Answer(answer.status, answer.body, {**headers, **answer.headers})
+        shown = attachments.in_form(incoming.headers.get("Accept") or "", answer.body, self._html)
+        return Answer(answer.status, shown, {**headers, **answer.headers})
+
+    def _html(self, text: str) -> str:
+        plain = Markdown(lambda _kind, _value: None, lambda page: attachments.signed(self.world, page))
+        return plain.comment(text)
 
     def _mutate(self, incoming: Incoming) -> Answer:
         try:

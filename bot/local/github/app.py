@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from pydantic import ValidationError
 
+from bot.core.pictures import image_type
 from bot.core.texts import Texts
-from bot.local.github import graphql, local_api, pages, smart_http
+from bot.local.github import attachments, graphql, local_api, pages, smart_http
 from bot.local.github.api import Answer, Api, Incoming
 from bot.local.github.operations import archives
 from bot.local.github.refusals import Refusal
@@ -47,6 +48,16 @@ def make_app(api: Api, texts: Texts) -> Flask:
         return Response(found, 200, {"Content-Type": "application/x-gzip"})
 
     app.add_url_rule("/<owner>/<name>/legacy.tar.gz/<path:ref>", "archive", archive)
+
+    def asset(name: str) -> Response:
+        return Response("", 302, {"Location": attachments.public(api.world, name)})
+
+    def image(name: str) -> Response:
+        content = attachments.read(api.world, name, request.args.get("jwt", ""))
+        return Response(content, mimetype=image_type(content), headers={"X-Content-Type-Options": "nosniff"})
+
+    app.add_url_rule("/user-attachments/assets/<name>", "asset", asset)
+    app.add_url_rule(f"{attachments.SIGNED}/<name>", "image", image)
     app.register_blueprint(local_api.blueprint(api))
     app.register_blueprint(pages.blueprint(api, texts))
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from pydantic import BaseModel, Field
 
 from bot.core import codec
-from bot.local.github import seed
+from bot.local.github import attachments, seed
 from bot.local.github.api import Api, limit_of
 from bot.local.github.identity import identify
 from bot.local.github.operations import checks
@@ -134,6 +134,11 @@ def _worlds(room: Blueprint, api: Api) -> None:
                 roles=order.roles,
             )
             return jsonify(common.repository(world, repo)), 201
+
+    @room.post("/repositories/<owner>/<name>/attachments")
+    def attach(owner: str, name: str) -> tuple[Response, int]:
+        address = attachments.attach(world, _repository(world, f"{owner}/{name}"), request.get_data())
+        return jsonify({"href": address}), 201
 
     @room.post("/users")
     def create_user() -> tuple[Response, int]:

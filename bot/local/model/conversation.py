@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.local.model.images import BadImage, image_sources, image_tokens
+
 ARCHITECT_MARK = "You are the ARCHITECT"
 WORKER_MARK = "You are worker "
 """First words of the product's prompts (`templates/prompts`). Where one stands, an agent's task begins."""
@@ -47,7 +49,7 @@ class Conversation:
         exchanges: the tool calls since then, in order, each with its result.
         tools: names of the tools that may be called.
         forced_tool: the tool that must be called, or "".
-        input_tokens: one per 4 characters of the request's JSON.
+        input_tokens: one per 4 characters of the request's JSON without images, and what those cost.
         fingerprint: the same for the same request; ids in the answer are made from it.
     """
 
@@ -101,7 +103,7 @@ def read_request(body: bytes) -> Conversation:
         exchanges=tuple(reading.exchanges),
         tools=frozenset(tool.get("name", "") for tool in data.get("tools") or ()),
         forced_tool=choice.get("name", "") if choice.get("type") == "tool" else "",
-        input_tokens=count_tokens(spoken),
+        input_tokens=_input_tokens(spoken, data["messages"]),
         fingerprint=hashlib.sha256(spoken.encode()).hexdigest(),
     )
 
@@ -109,6 +111,18 @@ def read_request(body: bytes) -> Conversation:
 def count_tokens(text: str) -> int:
     """One token per 4 characters, rounded up: a fixed rule instead of a tokenizer, so that sums can be checked."""
     return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def _input_tokens(spoken: str, messages: list[Any]) -> int:
+    tokens, characters = 0, len(spoken)
+    for at, message in enumerate(messages):
+        for source in image_sources(message["content"]):
+            try:
+                tokens += image_tokens(source)
+            except BadImage as error:
+                raise _invalid(f"messages.{at}.content.{error}") from error
+            characters -= len(str(source.get("data", "")))
+    return tokens + -(-characters // CHARACTERS_PER_TOKEN)
 
 
 def _object(body: bytes) -> dict[str, Any]:

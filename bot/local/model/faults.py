@@ -21,7 +21,7 @@ class FaultKind(StrEnum):
     """Half of the answer, then an error event."""
 
 
-class Fault(BaseModel, frozen=True):
+class Fault(BaseModel, frozen=True, extra="forbid"):
     """An order for faults.
 
     Attributes:

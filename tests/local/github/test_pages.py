@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from bot.local.github.pages.markdown import Markdown
+from bot.local.github.markdown import Markdown
 from bot.local.github.server import Running
 from tests.local.github.conftest import Receiver, Rest
 from tests.local.github.test_pulls import ARCADE, branch, deployment, pull

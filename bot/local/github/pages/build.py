@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bot.local.github import conversation
 from bot.local.github.clock import moment
 from bot.local.github.gitstore import Commit, TreeEntry
-from bot.local.github.pages.markdown import Markdown
+from bot.local.github.markdown import Markdown
 from bot.local.github.pages.views import (
     CheckView,
     Code,

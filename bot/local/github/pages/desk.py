@@ -8,8 +8,9 @@ from urllib.parse import quote
 from flask import Response, redirect, request
 
 from bot.core.texts import Texts
+from bot.local.github import attachments
 from bot.local.github.api import Answer, Api, Incoming
-from bot.local.github.pages.markdown import Markdown
+from bot.local.github.markdown import Markdown
 from bot.local.github.pages.views import Frame, ProblemPage
 from bot.local.github.records import Issue, Pull, Repository
 from bot.local.github.refusals import not_found
@@ -84,7 +85,7 @@ class Desk:
                 return None
             return f"/{repo.full_name}/{'pull' if issue.pull else 'issues'}/{issue.number}"
 
-        return Markdown(href)
+        return Markdown(href, lambda page: attachments.signed(self.world, page))
 
     def frame(self, title: str, repo: Repository | None = None, tab: str = "") -> Frame:
         """What is around a page."""

@@ -7,11 +7,11 @@ from flask import Blueprint, Response, redirect, request
 from bot.core.texts import Texts
 from bot.local.github import graphql, local_api
 from bot.local.github.api import Api
+from bot.local.github.markdown import stylesheet
 from bot.local.github.pages import build, diffs, views
 from bot.local.github.pages.app_pages import add_app_pages
 from bot.local.github.pages.code_pages import add_code_pages
 from bot.local.github.pages.desk import COOKIE, Desk
-from bot.local.github.pages.markdown import stylesheet
 from bot.local.github.records import Repository
 from bot.local.github.refusals import Refusal, not_found
 

@@ -39,10 +39,16 @@ Href = Callable[[str, str], str | None]
 
 
 class Markdown:
-    """Renders comments and files of one repository."""
+    """Renders comments and files of one repository.
 
-    def __init__(self, href: Href) -> None:
+    Args:
+        href: makes links of numbers and names.
+        finish: has the last word on the HTML.
+    """
+
+    def __init__(self, href: Href, finish: Callable[[str], str] = str) -> None:
         self._href = href
+        self._finish = finish
 
     def comment(self, text: str) -> str:
         """Safe HTML of a comment or a description; there a line break is a line break."""
@@ -57,13 +63,14 @@ class Markdown:
         parser = MarkdownIt("commonmark", options).enable(["table", "strikethrough"]).use(tasklists_plugin)
         parser.core.ruler.push("alerts", _alerts)
         parser.core.ruler.push("live", self._live)
-        return nh3.clean(
+        page = nh3.clean(
             parser.render(text),
             tags=_TAGS,
             attributes=_ATTRIBUTES,
             url_schemes={"http", "https", "mailto"},
             filter_style_properties={"text-align"},
         )
+        return self._finish(page)
 
     def _live(self, state: StateCore) -> None:
         """Turn bare addresses, #numbers and @logins in plain text into links."""
