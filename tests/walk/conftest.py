@@ -155,6 +155,11 @@ class Walk:
         yield
         httpx.post(url, json={"rate": RATE}).raise_for_status()
 
+    def model_fault(self, **fault: object) -> None:
+        """Let a later call of the model fail; see `bot.local.model.faults.Fault`."""
+        assert self.world.model
+        httpx.post(f"{self.world.model['base_url']}/_local/faults", json=fault).raise_for_status()
+
     def shell(self, vm: VmId) -> Shell:
         """A line of our own to a machine."""
         return wiring.connector(self.world.settings, wiring.provider(self.world.settings))(vm)
