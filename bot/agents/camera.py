@@ -17,12 +17,11 @@ from urllib.parse import urlsplit
 from bot.agents.golden import delete_builder, find_image, tag_image
 from bot.agents.golden_stock import KEEP_FORMER_S, GoldenStock
 from bot.agents.lines import PROGRAMS, REGISTRY_PORT, Lines
-from bot.agents.machines import APP
 from bot.core.errors import Permanent, UserError
 from bot.core.models import CommitId, VmId
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet
-from bot.vms.base import Connect, Dial, Provider, Shell
+from bot.vms.base import Connect, Dial, Provider, Shell, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +81,7 @@ class CameraImages:
         log.info("building the image of machines that take pictures, %s", name)
         (vm,) = self._provider.branch(golden)
         try:
-            labels = {"app": APP, "deployment": self._deployment, "purpose": "camera"}
-            self._provider.label(vm, labels)
+            self._provider.label(vm, labels_of(self._deployment, purpose="camera"))
             commit = self._build_on(vm, name)
         finally:
             delete_builder(self._provider, vm)

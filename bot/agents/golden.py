@@ -16,12 +16,11 @@ import stamina
 from bot.agents.daemon import Daemon, Identity
 from bot.agents.golden_stock import KEEP_FORMER_S, GoldenStock
 from bot.agents.lines import PROGRAMS, Lines
-from bot.agents.machines import APP
 from bot.core.errors import Conflict, Permanent, Transient, UserError
 from bot.core.models import CommitId, VmId
 from bot.core.texts import Texts
 from bot.pipeline.journal.fleet import Fleet
-from bot.vms.base import Connect, Provider, Shell
+from bot.vms.base import Connect, Provider, Shell, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -202,11 +201,8 @@ class GoldenImages:
             memory_mib=self._settings.memory_mib,
             disk_mib=self._settings.disk_mib,
             vcpus=self._settings.vcpus,
-            labels={
-                "app": APP, "deployment": self._settings.deployment, "purpose": "golden",
-                "build": self._new_secret()[:12],
-            },
-        )  # fmt: skip
+            labels=labels_of(self._settings.deployment, purpose="golden", build=self._new_secret()[:12]),
+        )
         try:
             commit = self._build_on(vm, note)
         finally:

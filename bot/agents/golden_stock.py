@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.agents.daemon import Daemon, Identity
-from bot.agents.machines import APP
 from bot.core.errors import BotError, Conflict, NotFound, UserError
 from bot.core.models import CommitId
 from bot.pipeline.journal.fleet import Fleet
-from bot.vms.base import CommitInfo, Connect, Provider
+from bot.vms.base import CommitInfo, Connect, Provider, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +156,7 @@ class GoldenStock:
         boot_s = 0.0
         (vm,) = self._provider.branch(image.commit)
         try:
-            self._provider.label(vm, {"app": APP, "deployment": self._deployment, "purpose": "golden-check"})
+            self._provider.label(vm, labels_of(self._deployment, purpose="golden-check"))
             shell = connect(vm)
             try:
                 shell.run("true")

@@ -13,11 +13,10 @@ from bot.agents.snapshots import delete_snapshots
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet
-from bot.vms.base import Connect, Provider, Shell, VmState
+from bot.vms.base import Connect, Provider, Shell, VmState, labels_of
 
 log = logging.getLogger(__name__)
 
-APP = "swarm-build"
 PURPOSE = "agent-"
 """What an agent's machine is for, with a number behind it; the first is the architect's."""
 SCRATCH = "scratch-"
@@ -110,7 +109,7 @@ class Machines:
                 self._provider.label(vm, self._labels(purpose))
 
     def _labels(self, purpose: str) -> dict[str, str]:
-        return {"app": APP, "deployment": self._deployment, "run": self._run, "agent": purpose}
+        return labels_of(self._deployment, run=self._run, agent=purpose)
 
     # Snapshots -------------------------------------------------------------------------------------
 
@@ -120,9 +119,9 @@ class Machines:
             return made
         made = next((each.id for each in self._provider.commits() if each.name == name), None)
         made = made or self._provider.commit(vm, name)
-        self._fleet.bind_commit(name, made)
         if self._provider.status(vm).state in (VmState.PAUSED, VmState.SLEEPING):
             self._provider.set_paused(vm, paused=False)  # some servers leave it so
+        self._fleet.bind_commit(name, made)  # last: whoever finds it need not look after the machine
         return made
 
     def commits(self) -> list[CommitId]:

@@ -1,6 +1,6 @@
 """What an agent has done and does, folded from its events. Pure: the same file gives the same progress after any restart."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -152,13 +152,6 @@ def fold(progress: AgentProgress, stamped: Stamped) -> AgentProgress:  # noqa: C
             return replace(progress, running=False, exit_status=status, open_tools={})
         case _:
             return progress
-
-
-def fold_all(progress: AgentProgress, events: Iterable[Stamped]) -> AgentProgress:
-    """`fold` over many."""
-    for event in events:
-        progress = fold(progress, event)
-    return progress
 
 
 def _fold_response(progress: AgentProgress, response: Response) -> AgentProgress:

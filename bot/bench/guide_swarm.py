@@ -28,7 +28,7 @@ from bot.bench.hand import Hand
 from bot.bench.openssh import OpenSsh
 from bot.core.errors import BotError, Permanent
 from bot.core.models import AgentState, RunId, VmId
-from bot.vms.base import Shell
+from bot.vms.base import Shell, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class GuideSwarm:
 
     def _connect(self, label: str, vm: VmId) -> Shell:
         """What costs the contender nothing: labels, so that nobody takes the machine for a stray; the way to the model."""
-        self._hand.rooms.provider.label(vm, {"app": "swarm-build", "deployment": "bench", "agent": label})
+        self._hand.rooms.provider.label(vm, labels_of("bench", agent=label))
         shell = self._hand.rooms.connect(vm)
         at = urlsplit(str(self._model["base_url"]))
         address = (str(at.hostname), int(at.port or 80))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -26,8 +27,15 @@ def require(settings: Settings) -> None:
 
 
 def examine(settings: Settings, *, as_json: bool) -> int:
-    """Print all checks; 0 if nothing that is required is missing."""
-    found = [*checks(settings.swarm_cache), *service_checks(settings), *_programs()]
+    """Print all checks; 0 if nothing that is required is missing.
+
+    What local machines need is required as long as no Vers is configured; a service, as soon as it is.
+    """
+    here = [
+        replace(check, required=check.required and not settings.vers_api_key.get_secret_value())
+        for check in checks(settings.swarm_cache)
+    ]
+    found = [*here, *service_checks(settings), *_programs()]
     if as_json:
         rows = [
             {"name": c.name, "ok": c.ok, "required": c.required, "message": c.message, "cure": c.cure}

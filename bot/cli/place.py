@@ -12,7 +12,6 @@ from typing import Any
 import click
 import httpx
 
-from bot.agents.machines import APP
 from bot.cli import wiring
 from bot.cli.host import with_host_registries
 from bot.cli.processes import children, swarm_bot
@@ -24,7 +23,7 @@ from bot.local.vers.server import running_addresses
 from bot.pipeline.journal.database import open_database
 from bot.pipeline.journal.migrate import migrate
 from bot.settings import Settings, load_settings
-from bot.vms.base import VmInfo
+from bot.vms.base import VmInfo, is_of, labels_of
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
 
@@ -47,12 +46,11 @@ class Place:
 
     def labels(self, **more: str) -> dict[str, str]:
         """For a machine that a person makes."""
-        return {"app": APP, "deployment": self.deployment, **more}
+        return labels_of(self.deployment, **more)
 
     def is_ours(self, vm: VmInfo) -> bool:
         """Whether a machine belongs to this deployment, made by its worker or by a person."""
-        mine = {self.settings.deployment, self.deployment}
-        return vm.labels.get("app") == APP and vm.labels.get("deployment") in mine
+        return is_of(vm.labels, self.settings.deployment, self.deployment)
 
     def machines(self, *, everyone: bool) -> list[VmInfo]:
         """This deployment's machines, or all of the key; oldest first."""

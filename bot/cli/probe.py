@@ -28,9 +28,11 @@ from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, ErrorShape, Profile
 from bot.vms.vers import HOST_KEY_PATH
 
 LIMIT_S = 180.0
+"""After this nothing more is asked; what was made is deleted."""
 _MARK = "/dev/shm/swarm-probe"  # noqa: S108  # memory, inside a machine of ours
 _TICKER = f"setsid sh -c 'while :; do date +%s.%N >{_MARK}; sleep 0.2; done' >/dev/null 2>&1 </dev/null &"
 _PORT = 8897
+_OUTSIDE = "1.1.1.1/443"
 _READ_TIMEOUT_S, _CREATE_TIMEOUT_S = 30.0, 120.0
 _SNIPPET = 120
 _HUGE_MIB = 1 << 24
@@ -69,6 +71,7 @@ class Probe:
         self._answers: dict[str, Any] = {}
         self._errors: dict[str, ErrorShape] = {}
         self._failures: dict[str, str] = {}
+        self._until = time.monotonic() + LIMIT_S
         self._vms: list[VmId] = []
         self._commit: CommitId | None = None
         settings = at.settings
@@ -105,6 +108,9 @@ class Probe:
         )
 
     def _ask(self, question: str, look: Callable[[], None]) -> None:
+        if time.monotonic() > self._until:
+            self._failures[question] = f"not asked: the probe's {LIMIT_S:.0f} s were over"
+            return
         try:
             look()
         except (BotError, httpx.HTTPError, OSError, KeyError, ValueError) as error:
@@ -177,6 +183,8 @@ class Probe:
                     shell.run("true")  # the line is well: it was refused
                 heard = shell.run(f"timeout 10 cat </dev/tcp/127.0.0.1/{_PORT}", check=False)
             self._answers["forwarding"] = heard.stdout == b"hello"
+            out = shell.run(f"timeout 5 bash -c 'exec 3<>/dev/tcp/{_OUTSIDE}'", check=False)
+            self._answers["way_out"] = out.exit_status == 0
         finally:
             shell.close()
 

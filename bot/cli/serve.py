@@ -82,6 +82,7 @@ def serve_worker(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    wiring.require_accounts(settings)  # before somebody makes an App for a worker that cannot work
     with only_worker(settings.database_url):
         kept = wiring.stores(settings)
         settings = _configured(settings, kept, stop)

@@ -17,6 +17,7 @@ from bot.local.vers.preflight import Check
 from bot.pipeline.journal.database import DATABASE_ERRORS
 from bot.settings import Settings
 from bot.vms.base import Dial
+from bot.vms.profile import stored
 
 TIMEOUT_S = 20.0
 _LEVELS = ("none", "read", "write", "admin")
@@ -24,13 +25,13 @@ _LEVELS = ("none", "read", "write", "admin")
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """One question. Without `missing`, it is asked; what it raises is the finding."""
+    """One question. What is `missing` in the configuration is a note; else it is asked, and what it raises is the finding."""
 
     name: str
     missing: bool
     cure: str
     look: Callable[[], str]
-    required: bool = False
+    required: bool = True
 
 
 def service_checks(settings: Settings) -> list[Check]:
@@ -41,7 +42,6 @@ def service_checks(settings: Settings) -> list[Check]:
             False,
             "check DATABASE_URL; `swarm-bot migrate` makes the tables",
             lambda: _database(settings),
-            required=True,
         )
     )
     found = [database]
@@ -50,7 +50,9 @@ def service_checks(settings: Settings) -> list[Check]:
             settings = configured(settings, wiring.stores(settings).credentials)
         except BotError as error:
             found.append(
-                Check("stored App", False, str(error), "set SETTINGS_KEY, or open /setup again", False)
+                Check(
+                    "stored App", False, str(error), "set SETTINGS_KEY, or open /setup again", required=True
+                )
             )
     return [*found, *map(_check, _questions(settings))]
 
@@ -84,6 +86,7 @@ def _questions(settings: Settings) -> tuple[_Ask, ...]:
             no_vers,
             "`swarm-bot golden build`; otherwise the first build makes it, which takes minutes",
             lambda: _golden(settings),
+            required=False,
         ),
         _Ask(
             "Anthropic key",
@@ -96,7 +99,7 @@ def _questions(settings: Settings) -> tuple[_Ask, ...]:
 
 def _check(ask: _Ask) -> Check:
     if ask.missing:
-        return Check(ask.name, False, "not configured", ask.cure, ask.required)
+        return Check(ask.name, False, "not configured", ask.cure, required=False)
     try:
         return Check(ask.name, True, ask.look(), "", ask.required)
     except BotError as error:
@@ -141,7 +144,14 @@ def _vers(settings: Settings) -> str:
     vers = wiring.provider(settings)
     if secret := secret_like(vers.account_variables()):
         raise UserError(f"the account's variables {', '.join(secret)} would be written into every machine")
-    return f"{len(vers.vms())} machines on this account"
+    known = stored(settings.swarm_cache, settings.vers_url)
+    if known.forwarding is False:
+        raise UserError(
+            "its machines refuse to forward ports (`swarm-bot vers probe`), and agents reach the model through one: their sshd "
+            "needs AllowTcpForwarding yes"
+        )
+    open_way = "; a machine reaches the world without the bot" if known.way_out else ""
+    return f"{len(vers.vms())} machines on this account{open_way}"
 
 
 def _golden(settings: Settings) -> str:

@@ -377,9 +377,18 @@ def model_line(settings: Settings, rate: float) -> str:
     return f"Language model: SCRIPTED, {rate:g} tokens per second (no ANTHROPIC_API_KEY). Everything else is real."
 
 
+def require_accounts(settings: Settings) -> None:
+    """
+    Raises:
+        UserError: the key of an account is not set.
+    """
+    _needed(settings.vers_api_key.get_secret_value(), "VERS_API_KEY")
+    _needed(settings.anthropic_api_key.get_secret_value(), "ANTHROPIC_API_KEY")
+
+
 def _needed(value: str, name: str) -> str:
     if not value:
         raise UserError(
-            f"{name} is not set. `swarm-bot demo` needs no accounts; the README says how to get them."
+            f"{name} is not set. `swarm-bot demo` needs no accounts; docs/deploy.md says how to get them."
         )
     return value

@@ -12,8 +12,6 @@ from typing import Any
 
 from bot.core.models import Tokens
 
-PRICES_AS_OF = "2026-10-24"
-
 _DATED = re.compile(r"-(?:\d{8}|latest)$")
 _BYTES_PER_TOKEN = 2
 _LARGEST_CONTEXT_TOKENS = 1_000_000

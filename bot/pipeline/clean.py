@@ -5,7 +5,7 @@ from typing import Self
 
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.rooms import Rooms
-from bot.vms.base import Shell
+from bot.vms.base import Shell, labels_of
 
 PURPOSE = "preview"
 
@@ -79,8 +79,5 @@ class CleanMachine:
         )
         (vm,) = rooms.provider.branch(self._golden)
         rooms.fleet.bind(row.intent, vm)
-        rooms.provider.label(
-            vm,
-            {"app": "swarm-build", "deployment": rooms.deployment, "run": self._run, "agent": self._purpose},
-        )
+        rooms.provider.label(vm, labels_of(rooms.deployment, run=self._run, agent=self._purpose))
         return vm

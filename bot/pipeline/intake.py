@@ -23,7 +23,7 @@ from bot.core.decisions import (
     StartBuild,
 )
 from bot.core.errors import BotError, Transient, UserError
-from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed
+from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed, load_event
 from bot.core.installations import InstallationEvent
 from bot.core.models import Brief, Repo, RunId, RunState
 from bot.core.policy import Ask, Concern, Permission
@@ -75,7 +75,7 @@ class Intake:
         Raises:
             Transient: GitHub or the database did not answer; worth another try.
         """
-        event: Event = load(Event, self.rooms.runs.delivery(delivery))  # type: ignore[arg-type]  # a union, which pydantic takes
+        event = load_event(self.rooms.runs.delivery(delivery))
         if isinstance(event, InstallationEvent):
             return self._note(delivery, self.lifecycle.moved(event))
         label = self._trigger(event)

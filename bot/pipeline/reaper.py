@@ -12,11 +12,10 @@ from bot.core.errors import BotError, NotFound
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet, VmRow
 from bot.pipeline.journal.runs import Runs
-from bot.vms.base import Provider, VmInfo
+from bot.vms.base import Provider, VmInfo, is_of
 
 log = logging.getLogger(__name__)
 
-LABEL_APP = "swarm-build"
 ORPHAN_AGE_S = 1800.0
 """A machine that no row knows is left alone for so long: a golden image that is being built has none, either."""
 
@@ -97,7 +96,7 @@ class Reaper:
 
     def _is_ours(self, vm: VmInfo, golden: set[CommitId]) -> bool:
         if vm.labels:
-            return vm.labels.get("app") == LABEL_APP and vm.labels.get("deployment") == self.deployment
+            return is_of(vm.labels, self.deployment)
         try:
             return self.provider.metadata(vm.id).parent_commit in golden
         except NotFound:

@@ -8,6 +8,18 @@ from typing import Protocol
 
 from bot.core.models import CommitId, VmId
 
+_APP = "swarm-build"
+
+
+def labels_of(deployment: str, **more: str) -> dict[str, str]:
+    """The labels of a machine of ours. `deployment` keeps the machines of several bots on one account apart."""
+    return {"app": _APP, "deployment": deployment, **more}
+
+
+def is_of(labels: Mapping[str, str], *deployments: str) -> bool:
+    """Whether labels are those of a machine of one of these deployments."""
+    return labels.get("app") == _APP and labels.get("deployment") in deployments
+
 
 class VmState(StrEnum):
     """What a provider says of a machine (facts of Vers: lower case on read). `running` does not mean that sshd answers."""

@@ -35,20 +35,25 @@ def stop(pid_file: str) -> str:
     return f"[ ! -e {quote(pid_file)} ] || kill -TERM $(cat {quote(pid_file)})"
 
 
+TRUNCATED, ROTATED = 9, 10
+"""Exit statuses of `follow`."""
+
+
 def follow(path: str, offset: int) -> str:
     """Print a file from a byte offset and go on as it grows; wait for it if it does not exist.
 
-    Exit status 9 means that the file is shorter than the offset. The process ends when its standard input does,
-    which sshd closes with the channel: a silent `tail` would otherwise outlive it. Opening the file for writing
-    first makes overlayfs copy it up; a reader of the lower copy would never see it grow. There tail looks for itself
-    instead of being told, once a second unless `-s` says otherwise.
+    Ends with `TRUNCATED` if the file is shorter than the offset, and with `ROTATED` when another one, or none, has taken
+    its name. It ends when its standard input does, which sshd closes with the channel: a silent `tail` would outlive it.
+    Opening the file for writing first makes overlayfs copy it up; a reader of the lower copy would never see it grow.
+    There tail looks for itself instead of being told, once a second unless `-s` says otherwise.
     """
     file = quote(path)
+    waited = "read -rt {} -u 3; s=$?; [ $s = 0 ] || [ $s -gt 128 ] || exit 0; "  # above 128: nothing was said in that time
     script = (
-        f"exec 3<&0; {{ cat <&3 >/dev/null 2>&1; kill -KILL $$; }} >/dev/null 2>&1 & "
-        f"until [ -e {file} ]; do sleep 0.1; done; : >>{file}; "
-        f"[ $(stat -Lc %s {file}) -ge {offset} ] || exit 9; "
-        f"exec tail -s 0.05 -c +{offset + 1} -f {file} 3<&-"
+        f"exec 3<&0; until [ -e {file} ]; do {waited.format(0.1)}done; : >>{file}; exec 4<{file}; "
+        f"[ $(stat -Lc %s /dev/fd/4) -ge {offset} ] || exit {TRUNCATED}; "
+        f"tail -s 0.05 -c +{offset + 1} -f /dev/fd/4 3<&- </dev/null & trap 'kill -KILL %1' EXIT; "
+        f"while kill -0 $! 2>/dev/null; do {waited.format(1)}[ {file} -ef /dev/fd/4 ] || exit {ROTATED}; done; wait $!"
     )
     return f"bash -c {quote(script)}"
 

@@ -60,6 +60,8 @@ class Profile:
     certificate_problem: str = ""
     forwarding: bool | None = None
     """sshd lets us forward a port of the machine to us."""
+    way_out: bool | None = None
+    """A machine reaches the world without us: what its agent may talk to is then not ours to say."""
     exec_seconds: float | None = None
     """How long a command ran over the API."""
     exec_limited: bool | None = None

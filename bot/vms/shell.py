@@ -23,7 +23,10 @@ _TRANSFER_TIMEOUT_S = 180.0
 _OUTPUT_LIMIT_BYTES = 16 << 20
 _ERRORS_LIMIT_BYTES = 1 << 20
 _KILLED = 128 + 9
-_TRUNCATED = 9
+_NOT_FOLLOWED = {
+    commands.TRUNCATED: "is shorter than what was read of it: it was truncated",
+    commands.ROTATED: "is another file now: it was rotated",
+}
 _CUT_SHORT = 75
 _TAIL_BYTES = 2000
 
@@ -111,8 +114,9 @@ class SshShell:
                 if error := session.pending_error():  # tail's own words: "file truncated"
                     raise Permanent(f"{path} on {self.vm}: {error.decode('utf-8', 'replace').strip()}")
                 yield data or b""
-            if session.exit_status(_DRAIN_S) == _TRUNCATED:
-                raise Permanent(f"{path} on {self.vm} is shorter than {offset} bytes: it was truncated")
+            status = session.exit_status(_DRAIN_S)
+            if status in _NOT_FOLLOWED:
+                raise Permanent(f"{path} on {self.vm} {_NOT_FOLLOWED[status]}")
             raise LineLost(f"following {path} on {self.vm} ended")
 
     def read_file(self, path: str, *, limit_bytes: int = 64 << 20) -> bytes:

@@ -152,19 +152,6 @@ class VersProvider:
             raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
         return made
 
-    def unlabelled_children(self, commit: CommitId) -> list[VmId]:
-        """Machines without any label of their own that started from a snapshot: what a `branch` left whose answer was lost."""
-        found = []
-        for vm in self.vms():
-            if vm.labels:
-                continue
-            try:
-                if self.metadata(vm.id).parent_commit == commit:
-                    found.append(vm.id)
-            except NotFound:
-                continue  # it was deleted since the list was made
-        return found
-
     def delete(self, vm: VmId) -> None:
         doing = f"deleting machine {vm}"
         try:

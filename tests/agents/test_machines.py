@@ -14,6 +14,7 @@ from bot.local.vers.server import Running
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.vms.vers import VersProvider
+from tests.contracts.conftest import unlabelled_children
 
 OURS, OTHER = RunId("0000000000aa"), RunId("0000000000bb")
 
@@ -36,7 +37,7 @@ def image(provider: VersProvider) -> Iterator[CommitId]:
     commit = provider.commit(parent, "strays")
     provider.delete(parent)
     yield commit
-    for vm in provider.unlabelled_children(commit):
+    for vm in unlabelled_children(provider, commit):
         provider.delete(vm)
     provider.delete_commit(commit)
 

@@ -1,10 +1,11 @@
 """Honest states out of event sequences of newer and older versions of pi."""
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 from bot.agents import rpc
-from bot.agents.progress import AgentProgress, fold_all, settle
+from bot.agents.progress import AgentProgress, fold, settle
 from bot.core.models import AgentState
 
 READY = rpc.Response("ready", "get_state", True)
@@ -20,7 +21,7 @@ def end(reason: str = "stop", error: str = "", *, retry: bool | None = False) ->
 def after(*events: Any) -> AgentProgress:
     """Progress after these events, a second apart."""
     stamped: Iterable[rpc.Stamped] = (rpc.Stamped(float(at), event) for at, event in enumerate(events))
-    return fold_all(AgentProgress(), stamped)
+    return reduce(fold, stamped, AgentProgress())
 
 
 def test_the_states_of_a_newer_pi() -> None:

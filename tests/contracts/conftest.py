@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from bot.core.models import CommitId, VmId
 from bot.local.vers.server import Running
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
@@ -19,6 +20,13 @@ def connector(vers: Running, provider: VersProvider, front: str = "") -> SshConn
     return SshConnector(
         provider, vm_domain=vers.vm_domain, front=front or vers.front, ca_file=Path(vers.ca_file), patience_s=10.0
     )  # fmt: skip
+
+
+def unlabelled_children(provider: VersProvider, commit: CommitId) -> list[VmId]:
+    """Machines without any label that started from a snapshot: what a `branch` left whose answer was lost."""
+    return [
+        vm.id for vm in provider.vms() if not vm.labels and provider.metadata(vm.id).parent_commit == commit
+    ]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from bot.core.errors import Transient
 from bot.core.models import CommitId, VmId
 from bot.local.vers.server import Running
 from bot.vms.vers import VersProvider
-from tests.contracts.conftest import Strike, connector, striking
+from tests.contracts.conftest import Strike, connector, striking, unlabelled_children
 
 pytestmark = pytest.mark.machines
 
@@ -83,7 +83,7 @@ def test_branches_whose_names_were_lost_are_found_by_their_origin(
     strike("POST /vm/branch/by_commit/*", kind, status=500)
     with pytest.raises(Transient):
         provider.branch(image, 2)
-    lost = provider.unlabelled_children(image)
+    lost = unlabelled_children(provider, image)
     assert len(lost) == 2
     for each in lost:
         provider.delete(each)

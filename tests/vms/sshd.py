@@ -82,7 +82,7 @@ class KeyDesk:
 
 @dataclass
 class TlsSshd:
-    """The running server. `cut` breaks all connections, `mute` lets them hang without a word."""
+    """The running server. `cut` breaks all connections."""
 
     pem: Path
     host_key: paramiko.PKey

@@ -23,6 +23,7 @@ from bot.vms.channels import FOREIGN
 from bot.vms.shell import _GRACE_S
 from bot.vms.ssh import _KEEPALIVE_S, _SILENCE_S, LineLost, SshConnector, SshShell
 from bot.vms.tls import _FLUSH_S, _TCP_USER_TIMEOUT_MS
+from tests.relay import Relay
 from tests.vms.sshd import DOMAIN, KeyDesk, TlsSshd, certificate, new_key, tls_sshd
 from tests.waiting import wait_until
 
@@ -408,6 +409,108 @@ def test_following_from_200_random_offsets(world: World, shell: SshShell, tmp_pa
     assert len(sshd.transports) >= connections + 20
 
 
+class Growing:
+    """A file that grows while a test follows it, and what it will have been."""
+
+    def __init__(self, path: Path, lines: int, pause_s: float) -> None:
+        self.path = path
+        self.expected = "".join(f'{{"n": {n}, "text": "ä\u2028😀"}}\n' for n in range(lines)).encode()
+        self._pause_s = pause_s
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def _write(self) -> None:
+        with self.path.open("ab", buffering=0) as out:
+            for start in range(0, len(self.expected), 1_000):  # also in the middle of a character
+                out.write(self.expected[start : start + 1_000])
+                time.sleep(self._pause_s)
+
+    def followed(self, shell: SshShell) -> tuple[str, list[float]]:
+        """The sha256 of what arrived, and when lines were lost."""
+        received, lost = bytearray(), []
+        while len(received) < len(self.expected):
+            try:
+                for data in shell.follow(str(self.path), len(received), idle_s=0.2):
+                    received += data
+                    if len(received) >= len(self.expected):
+                        break
+            except Transient:
+                lost.append(time.monotonic())
+        return sha256(received).hexdigest(), lost
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.expected).hexdigest()
+
+
+def test_following_through_bursts_of_loss(world: World, tmp_path: Path) -> None:
+    """Nothing passes for 30 % of the time, in bursts of 10 to 150 ms, and one burst in ten ends the connection."""
+    relay = Relay(world[0].front)
+    shell = connector(world, front=relay.address)(VM)
+    growing = Growing(tmp_path / "out.jsonl", lines=20_000, pause_s=0.005)
+    draw, over = random.Random(30), threading.Event()  # noqa: S311  # the same weather each time
+    held = cuts = 0.0
+
+    def storm() -> None:
+        nonlocal held, cuts
+        while not over.is_set():
+            burst_s = draw.uniform(0.01, 0.15)
+            relay.hold()
+            over.wait(burst_s)
+            held += burst_s
+            if draw.random() < 0.1:
+                cuts += 1
+                relay.cut()
+            relay.release()
+            over.wait(burst_s * 7 / 3)
+
+    weather = threading.Thread(target=storm)
+    began = time.monotonic()
+    weather.start()
+    try:
+        digest, lost = growing.followed(shell)
+    finally:
+        over.set()
+        weather.join()
+        shell.close()
+        relay.close()
+    assert digest == growing.digest
+    assert cuts >= 1
+    assert len(lost) >= 1
+    assert 0.2 < held / (time.monotonic() - began) < 0.4
+
+
+def test_a_connection_that_is_half_open_for_long(world: World, tmp_path: Path) -> None:
+    """Neither side hears of it. We do within 30 s, dial in vain, and go on where we were when the way is free again.
+
+    `SWARM_HALF_OPEN_S=120` tries it with the product's own patience instead of a short one.
+    """
+    half_open_s = float(os.environ.get("SWARM_HALF_OPEN_S", "4"))
+    silence_s = _SILENCE_S if half_open_s > _SILENCE_S else 1.0
+    relay = Relay(world[0].front)
+    shell = connector(world, front=relay.address, silence_s=silence_s, patience_s=1.0)(VM)
+    growing = Growing(tmp_path / "out.jsonl", lines=10_000, pause_s=0.005)
+    muted_at: list[float] = []
+
+    def outage() -> None:
+        wait_until(lambda: growing.path.exists() and growing.path.stat().st_size > 50_000, 15, "it has begun")
+        muted_at.append(time.monotonic())
+        relay.muted = True
+        time.sleep(half_open_s)
+        relay.muted = False
+
+    weather = threading.Thread(target=outage)
+    weather.start()
+    try:
+        digest, lost = growing.followed(shell)
+    finally:
+        weather.join()
+        shell.close()
+        relay.close()
+    assert digest == growing.digest
+    assert lost[0] - muted_at[0] < min(half_open_s, 30)
+
+
 def test_following_shows_that_it_lives_and_ends_its_process(
     world: World, shell: SshShell, tmp_path: Path
 ) -> None:
@@ -435,6 +538,27 @@ def test_a_truncated_file_is_an_error(shell: SshShell, tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(Permanent, match="truncated"):
         wait_until(lambda: next(stream) and False, 15, "the truncation is noticed")
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["replaced", "moved away"])
+def test_a_rotated_file_is_an_error(shell: SshShell, tmp_path: Path, *, replaced: bool) -> None:
+    """What comes after is another file: not a byte of it is taken for the first one's."""
+    path = tmp_path / "log"
+    path.write_bytes(b"first\n")
+    stream = shell.follow(str(path), 0, idle_s=0.1)
+    received = next(stream)
+    path.rename(tmp_path / "log.1")
+    if replaced:
+        path.write_bytes(b"another\n" * 1_000)
+
+    def told() -> bool:
+        nonlocal received
+        received += next(stream)
+        return False
+
+    with pytest.raises(Permanent, match="another file"):
+        wait_until(told, 15, "the rotation is noticed")
+    assert received == b"first\n"
 
 
 # Forwarded ports -------------------------------------------------------------------------------------

@@ -279,25 +279,6 @@ def test_labels_of_the_deployment_are_on_every_machine() -> None:
     }  # fmt: skip
 
 
-def test_children_whose_names_were_lost_are_found_by_their_origin() -> None:
-    """Unlabelled machines of this commit only; one that vanishes meanwhile is passed over."""
-
-    def script(request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/v1")
-        if path == "/vm":
-            vms = [listed("ours"), listed("labelled", labels={"run": "r"}), listed("else"), listed("gone")]
-            return httpx.Response(200, json=vms)
-        vm = path.split("/")[2]
-        if vm == "gone":
-            return httpx.Response(404, json={"error": "vm not found"})
-        parent = "golden" if vm == "ours" else None
-        return httpx.Response(
-            200, json={"vm_id": vm, "state": "running", "ip": "fd00::1", "parent_commit_id": parent}
-        )
-
-    assert provider(script).unlabelled_children(CommitId("golden")) == ["ours"]
-
-
 def test_the_host_key_is_read_over_the_api() -> None:
     """Key and pinned host key come from the authenticated API; the comment of the key file is dropped."""
 

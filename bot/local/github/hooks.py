@@ -23,8 +23,6 @@ from bot.local.github.world import World
 
 TIMEOUT_S = 10.0
 LARGEST_BYTES = 25 * 2**20
-# These reach every App without a subscription.
-ALWAYS_SENT = frozenset({"ping", "installation", "installation_repositories", "github_app_authorization"})
 # An App hears of these only with the permission that covers them.
 _PERMISSION = {
     "issues": "issues:read",
