@@ -110,7 +110,7 @@ def serve_worker(settings: Settings) -> None:
         leftovers = wiring.reaper(settings, kept, wiring.provider(settings))
         run_every(stop, SWEEP_EVERY_S, "the sweep for leftovers", leftovers.sweep)
         run_every(stop, SWEEP_EVERY_S, "the sweep for old previews", previews.end_expired)
-        missed = MissedWebhooks(rooms.github, kept.runs)
+        missed = MissedWebhooks(rooms.github, kept.runs, rooms.now)
         run_every(stop, MISSED_EVERY_S, "the sweep for missed webhooks", missed.sweep)
         click.echo(json.dumps({"ready": True, "pid": os.getpid()}))
         sys.stdout.flush()

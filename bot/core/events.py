@@ -209,7 +209,7 @@ def parse(event: str, payload: bytes, *, app_id: str = "") -> Event | Ignored:
         if read is None:
             return Ignored(f"{name} is not ours")
         frame = Frame.model_validate(body)
-        if frame.sender.type == "Bot":
+        if frame.sender.type == "Bot" and name not in _ENDINGS:
             return Ignored("sent by a bot")
         if frame.installation is None:
             return Ignored("it did not come through an installation of this App")
@@ -298,6 +298,9 @@ def _pull_request_pushed(frame: Frame, body: Mapping[str, Any], _app_id: str) ->
     seen = PullRequestOnly.model_validate(body).pull_request
     return PullRequestPushed(frame.repo, seen.number, seen.head.ref, seen.head.sha, frame.by)
 
+
+_ENDINGS = frozenset({"issues.unlabeled", "issues.closed", "pull_request.closed"})
+"""A bot asks for nothing. What it ends has ended all the same: merge queues and stale bots close, workflows take labels off."""
 
 _READERS: Mapping[str, Callable[[Frame, Mapping[str, Any], str], Event | Ignored]] = {
     "issues.labeled": _labeled,

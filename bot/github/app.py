@@ -121,15 +121,20 @@ class GitHubApp:
         with self._lock:
             self._tokens.pop((repo.installation_id, repo.id), None)
 
-    def deliveries(self, limit: int = 100) -> list[HookDelivery]:
-        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries, by cursor)."""
+    def deliveries(self, limit: int = 100, since: float = 0.0) -> list[HookDelivery]:
+        """The App's newest webhook deliveries, newest first (GET /app/hook/deliveries, by cursor).
+
+        Args:
+            limit: no more than these.
+            since: none that is older, in seconds since the epoch.
+        """
         found: list[HookDelivery] = []
         path = f"/app/hook/deliveries?per_page={min(limit, 100)}"
-        while path and len(found) < limit:
+        while path and len(found) < limit and (not found or found[-1].delivered_at >= since):
             answer = self._answer("GET", path, "listing webhook deliveries", None)
             found += map(delivery_of, answer.json())
             path = answer.links.get("next", {}).get("url", "")
-        return found[:limit]
+        return [each for each in found[:limit] if each.delivered_at >= since]
 
     def redeliver(self, delivery_id: int) -> None:
         """Ask GitHub to send a webhook again, under the same guid. Possible for three days."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -103,7 +104,10 @@ class HookDelivery:
     event: str
     action: str
     status_code: int
+    """0 when nobody answered."""
     duration_s: float
+    delivered_at: float
+    """Seconds since the epoch."""
 
     @property
     def ok(self) -> bool:
@@ -120,6 +124,7 @@ def delivery_of(answer: Mapping[str, Any]) -> HookDelivery:
         action=answer["action"] or "",
         status_code=answer["status_code"],
         duration_s=answer["duration"],
+        delivered_at=datetime.fromisoformat(answer["delivered_at"]).timestamp(),
     )
 
 

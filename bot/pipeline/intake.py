@@ -87,7 +87,7 @@ class Intake:
         decision = policy.decide(
             event,
             trigger_label=label,
-            permission=self._permission(repository, concern),
+            permission=self._permission(repository, concern) if concern.needs_permission else Permission.NONE,
             least=self.rooms.least,
             standing=standing_of(self.rooms, concern, builds, delivery),
         )
@@ -108,14 +108,15 @@ class Intake:
         repository = self.rooms.github.repository(event.repo)
         try:
             chosen = planning.configured(repository, repository.base().branch).label
-        except UserError as error:  # a build says so; a label that may not even be ours is no place for it
+        except (
+            UserError
+        ) as error:  # whether it is the label can't be known; the build that it may mean names every problem
             log.info("label %s of %s: %s", event.label, event.repo.full_name, error)
-            return self.trigger_label
+            return event.label if isinstance(event, IssueLabeled) else self.trigger_label
         return chosen or self.trigger_label
 
     def _permission(self, repository: Repository, concern: Concern) -> Permission:
-        if not concern.needs_permission:
-            return Permission.NONE
+        """What the sender may do now; an error, unless it passes, is no permission."""
         try:
             return repository.permission(concern.sender)
         except Transient:
@@ -171,6 +172,8 @@ class Intake:
                 return f"refused @{case.concern.sender}: {why}"
 
     def _start(self, decision: StartBuild, case: _Case) -> str:
+        if isinstance(case.event, IssueLabeled) and not self._still_labelled(case.event, case.repository):
+            return "the label came late: it is gone again, or the issue is closed"
         run, earlier = run_id_of(case.delivery), case.builds[0].request if case.builds else None
         request = policy.request_of(case.event, decision, case.delivery, earlier)
         if request is None:
@@ -183,6 +186,12 @@ class Intake:
         if case.concern.number != request.issue:
             self._heard(case)
         return f"build {run} {'queued' if made else 'was queued before'}"
+
+    @staticmethod
+    def _still_labelled(event: IssueLabeled, repository: Repository) -> bool:
+        """A webhook may come days after what it tells of; what took the label back may have come before it, or be lost."""
+        issue = repository.issue(event.issue)
+        return issue.state == "open" and event.label.casefold() in map(str.casefold, issue.labels)
 
     def _answered(self, answer: str, case: _Case) -> str:
         """The answer together with what was asked: the next reader of the issue has not heard the questions."""
@@ -214,5 +223,10 @@ class Intake:
             trigger_label=self.trigger_label,
         )
         text = self.rooms.texts.render(f"github/{answer.reply}.md.j2", view)
-        case.repository.say(case.concern.number, text, f"answer={case.delivery}")
+        # Whoever may not build gets each kind of answer once, or anybody could use up what we may write in an hour.
+        heard = case.concern.needs_permission or self._permission(case.repository, case.concern).covers(
+            self.rooms.least
+        )
+        marker = case.delivery if heard else f"{answer.reply}-{case.concern.sender}"
+        case.repository.say(case.concern.number, text, f"answer={marker}")
         return f"answered with {answer.reply}"

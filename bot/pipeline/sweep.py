@@ -4,7 +4,6 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bot.core.errors import BotError
 from bot.github.app import GitHubApp
@@ -13,11 +12,14 @@ from bot.pipeline.journal.runs import Runs
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 5
-"""A webhook that failed so often fails because of what it is, not because we were away."""
-
-LOOK_BACK = 1000
-"""Deliveries; a busy installation has fewer between two sweeps."""
+REFUSALS = 5
+"""A webhook that we have refused so often is refused for what it is."""
+ATTEMPTS = 100
+"""One that nobody takes in half a day or more is given up."""
+KEPT_S = 3 * 86_400.0
+"""GitHub keeps deliveries so long; after that nothing can be asked for."""
+_OVERLAP_S = 3_600.0
+_MOST = 10_000
 
 
 def run_every(stop: threading.Event, every_s: float, name: str, sweep: Callable[[], object]) -> None:
@@ -37,22 +39,34 @@ def run_every(stop: threading.Event, every_s: float, name: str, sweep: Callable[
     threading.Thread(target=rounds, name=name, daemon=True).start()
 
 
-@dataclass(frozen=True, slots=True)
 class MissedWebhooks:
     """Asks GitHub for webhooks that it could not deliver: it tries each only once by itself, and keeps them three days.
 
     Source: https://docs.github.com/webhooks/using-webhooks/handling-failed-webhook-deliveries
     """
 
-    github: GitHubApp
-    runs: Runs
+    def __init__(self, github: GitHubApp, runs: Runs, now: Callable[[], float]) -> None:
+        self._github = github
+        self._runs = runs
+        self._now = now
+        self._since = 0.0
 
     def sweep(self) -> int:
-        """How many were asked for again. The answers come as ordinary webhooks, under their old ids."""
-        missed = self._missed(self.github.deliveries(LOOK_BACK))
+        """How many were asked for again. The answers come as ordinary webhooks, under their old ids.
+
+        It looks back to the last sweep after which nothing was missing, at first as far as GitHub does.
+        """
+        began = self._now()
+        since = max(self._since, began - KEPT_S)
+        missed = self._missed(self._github.deliveries(_MOST, since))
         for each in missed:
             log.warning("webhook %s (%s.%s) was missed: asked for again", each.guid, each.event, each.action)
-            self.github.redeliver(each.id)
+            try:
+                self._github.redeliver(each.id)
+            except BotError as error:  # the others are still worth asking for
+                log.warning("webhook %s: %s", each.guid, error)
+        if not missed:
+            self._since = began - _OVERLAP_S
         return len(missed)
 
     def _missed(self, deliveries: list[HookDelivery]) -> list[HookDelivery]:
@@ -64,6 +78,7 @@ class MissedWebhooks:
             tried[0]
             for guid, tried in reversed(attempts.items())
             if len(tried) < ATTEMPTS
+            and sum(400 <= each.status_code < 500 for each in tried) < REFUSALS
             and not any(each.ok for each in tried)
-            and not self.runs.has_delivery(guid)
+            and not self._runs.has_delivery(guid)
         ]

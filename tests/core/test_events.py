@@ -169,7 +169,7 @@ BOT = {"login": "swarm[bot]", "type": "Bot"}
         ("push", {"ref": "refs/heads/main"}, "push is not ours"),
         ("installation", {"action": "deleted"}, "installation.deleted names nothing of ours"),
         ("issues", {"action": {"odd": 1}}, "issues is not ours"),
-        ("issues", payload("closed", sender=BOT), "a bot"),
+        ("issues", payload("labeled", label={"name": "go"}, sender=BOT), "a bot"),
         ("issues", payload("closed", installation=None), "installation"),
         ("issues", payload("labeled"), "no label"),
         ("issues", payload("unlabeled", label=None), "no label"),
@@ -230,3 +230,16 @@ def test_nothing_else_escapes(known: Any, field: str, value: Any) -> None:
         read(event, body | {field: value})
     except UserError:
         return
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "kind"),
+    [
+        ("issues", payload("closed"), IssueClosed),
+        ("issues", payload("unlabeled", label={"name": "go"}), IssueUnlabeled),
+        ("pull_request", payload("closed", pull_request=PULL), PullRequestClosed),
+    ],
+)
+def test_what_a_bot_ends_has_ended(event: str, body: Any, kind: type) -> None:
+    """Merge queues and stale bots ask for nothing, but what they close is closed."""
+    assert isinstance(read(event, {**body, "sender": BOT}), kind)

@@ -363,3 +363,20 @@ def test_gunicorn_refuses_by_length(gunicorn: str) -> None:
     with socket.create_connection((host, int(port)), timeout=20) as line:
         line.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         assert line.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_button_may_be_pressed_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub says the same of a check run after a rebuild that came to nothing; minutes later that is another press."""
+    client = world.app().test_client()
+    pressed = labeled() | {
+        "action": "requested_action",
+        "check_run": {"check_suite": {"head_branch": "swarm/issue-7"}},
+        "requested_action": {"identifier": "rebuild"},
+    }
+    now = [1_000_000.0]
+    monkeypatch.setattr("bot.web.webhook.time.time", lambda: now[0])
+    statuses = []
+    for delivery, later_s in (("d-1", 0), ("d-2", 5), ("d-3", 1_200), ("d-3", 0)):
+        now[0] += later_s
+        statuses.append(deliver(client, "check_run", pressed, delivery).status_code)
+    assert statuses == [202, 200, 202, 200]
