@@ -132,6 +132,8 @@ class BuildRequest:
     """Build even if the brief says that the issue does not suit a swarm (`/swarm build`)."""
     feedback: str = ""
     """What the person wrote after the command, if anything."""
+    said_on: int = 0
+    """Number of the pull request on which the person wrote it; 0 for the issue."""
     requested_by_id: int = 0
     """The sender's numeric id, for the commit's co-author; 0 if it is not known."""
     options: Options = field(default_factory=Options)

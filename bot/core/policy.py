@@ -38,8 +38,7 @@ from bot.core.events import (
     RebuildRequested,
     ReviewCommentCreated,
 )
-from bot.core.installations import InstallationEvent
-from bot.core.models import BuildRequest, Options, OrderKind, Repo, RunId
+from bot.core.models import Options, OrderKind, Repo, RunId
 
 BRANCH_PREFIX = "swarm/"
 """Branches below this are ours: `swarm/issue-7`."""
@@ -366,29 +365,3 @@ def decide(
     if not standing.ours and concern.ask not in _ANYWHERE:
         return Answer(Reply.ASK_IN_THE_ISSUE)
     return _RULES[concern.ask](concern, standing)
-
-
-def request_of(
-    event: Event, decision: StartBuild, delivery: str, earlier: BuildRequest | None
-) -> BuildRequest | None:
-    """The order for a build: the issue as it stood in the signed payload, or, asked for on a pull request, in the
-    payload that the build before was made from. None if there is neither.
-    """
-    request = earlier
-    if isinstance(event, IssueLabeled | CommentCreated) and not getattr(event, "is_pull_request", False):
-        request = BuildRequest(
-            repo=event.repo, issue=event.issue, title=event.title, body=event.body,
-            requested_by=event.sender.login, delivery=delivery,
-        )  # fmt: skip
-    if request is None or isinstance(event, InstallationEvent):
-        return None
-    return replace(
-        request,
-        repo=event.repo,
-        requested_by=event.sender.login,
-        delivery=delivery,
-        insist=decision.insist,
-        feedback=decision.feedback,
-        requested_by_id=event.sender.id,
-        options=decision.options,
-    )

@@ -7,7 +7,7 @@ The UUID joins the two, so what was attached later or elsewhere is not taken for
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from bot.core.errors import BotError, Transient
@@ -15,7 +15,7 @@ from bot.core.pictures import LARGEST_BYTES, MOST_IMAGES, AttachedImage, checked
 from bot.core.visible import image_sources
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
-from bot.github.reading import MOST_COMMENTS
+from bot.github.reading import pages
 
 _HTML = "application/vnd.github.html+json"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -31,19 +31,19 @@ class Attachments:
         own = urlsplit(api_url).netloc
         self._hosts = _HOSTS if own == "api.github.com" else (own, f"media.{own}")
 
-    def images(self, issue: int, addresses: Sequence[str]) -> list[AttachedImage]:
+    def images(self, numbers: Sequence[int], addresses: Sequence[str]) -> list[AttachedImage]:
         """The images at these addresses, in their order, as far as a model can take them.
 
         Args:
-            issue: in whose texts they stand.
+            numbers: of the issue, and of a pull request, in whose texts they stand.
             addresses: as its texts have them, see `core.visible.shown_images`.
 
         Raises:
-            BotError: the issue cannot be read. An image that cannot is one with a problem.
+            BotError: the texts cannot be read. An image that cannot is one with a problem.
         """
         if not addresses:
             return []
-        signed = self._signed(issue)
+        signed = {asset: where for number in numbers for asset, where in self._signed(number)}
         return [
             self._image(address, signed)
             if place < MOST_IMAGES
@@ -55,7 +55,7 @@ class Attachments:
         asset = _UUID.search(address)
         where = signed.get(asset[0]) if asset else None
         if where is None:
-            return AttachedImage(address, problem="it is not attached to the issue on GitHub, or no longer")
+            return AttachedImage(address, problem="it is not attached to these texts on GitHub, or no longer")
         try:
             return checked(address, self._door.open_download("reading an image", where, LARGEST_BYTES))
         except Transient:
@@ -63,21 +63,18 @@ class Attachments:
         except BotError as error:
             return AttachedImage(address, problem=str(error))
 
-    def _signed(self, issue: int) -> dict[str, str]:
-        """UUID -> address of every image that GitHub shows in an issue and its comments."""
-        where = f"{self._path}/issues/{issue}"
-        parts = [
-            self._door.again(
-                "reading the images of the issue",
-                Access.ISSUES,
-                lambda repo, path=path: json_call(repo, "GET", path, accept=_HTML),  # type: ignore[misc]
-            )
-            for path in (where, f"{where}/comments?per_page={MOST_COMMENTS}")
-        ]
-        pages = [part.get("body_html") or "" for part in (parts[0], *parts[1])]
-        return {
-            asset[0]: source
-            for page in pages
-            for source in image_sources(page)
-            if urlsplit(source).netloc in self._hosts and (asset := _UUID.search(source))
-        }
+    def _signed(self, number: int) -> Iterator[tuple[str, str]]:
+        """UUID and address of every image that GitHub shows in an issue, or in a pull request with its reviews."""
+        doing = f"reading the images of #{number}"
+        where = f"{self._path}/issues/{number}"
+        whole = self._door.again(
+            doing, Access.ISSUES, lambda repo: json_call(repo, "GET", where, accept=_HTML)
+        )
+        parts = [whole, *pages(self._door, doing, Access.ISSUES, f"{where}/comments", accept=_HTML)]
+        if whole.get("pull_request"):
+            reviews = f"{self._path}/pulls/{number}/comments"
+            parts += pages(self._door, doing, Access.PULL_REQUESTS, reviews, accept=_HTML)
+        for part in parts:
+            for source in image_sources(part.get("body_html") or ""):
+                if urlsplit(source).netloc in self._hosts and (asset := _UUID.search(source)):
+                    yield asset[0], source

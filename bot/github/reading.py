@@ -12,7 +12,9 @@ from bot.core.models import Artifact
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
 
-MOST_COMMENTS = 100
+MOST_PAGES = 20
+"""Of a hundred comments each; what is later is not read."""
+_PER_PAGE = 100
 MOST_FILES, MOST_BYTES = 2_000, 64 << 20
 
 
@@ -46,9 +48,9 @@ class Reading:
         return base64.b64decode(found.get("content") or "")
 
     def comments(self, issue: int) -> Sequence[Comment]:
-        """The first `MOST_COMMENTS` comments of an issue or pull request, oldest first."""
-        where = f"{self._path}/issues/{issue}/comments?per_page={MOST_COMMENTS}"
-        found = self._get(f"reading the comments of issue {issue}", Access.ISSUES, where)
+        """The comments of an issue or of a pull request's conversation, oldest first."""
+        where = f"{self._path}/issues/{issue}/comments"
+        found = pages(self._door, f"reading the comments of issue {issue}", Access.ISSUES, where)
         return [_comment(each) for each in found]
 
     def files_at(self, tree_sha: str) -> tuple[Artifact, ...]:
@@ -78,6 +80,18 @@ class Reading:
 
     def _get(self, doing: str, access: Access, where: str) -> Any:
         return self._door.again(doing, access, lambda repo: json_call(repo, "GET", where))
+
+
+def pages(door: Door, doing: str, needs: Access, where: str, *, accept: str = "") -> list[dict[str, Any]]:
+    """A list that GitHub gives in parts, up to `MOST_PAGES` of them. `accept` is as for `json_call`."""
+    found: list[dict[str, Any]] = []
+    for page in range(1, MOST_PAGES + 1):
+        path = f"{where}?per_page={_PER_PAGE}&page={page}"
+        part = door.again(doing, needs, lambda repo, path=path: json_call(repo, "GET", path, accept=accept))  # type: ignore[misc]
+        found += part
+        if len(part) < _PER_PAGE:
+            break
+    return found
 
 
 def _comment(found: dict[str, Any]) -> Comment:

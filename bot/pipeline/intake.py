@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from bot.core import policy, words
+from bot.core import policy, requests, words
 from bot.core.codec import load
 from bot.core.decisions import (
     Answer,
@@ -175,7 +175,7 @@ class Intake:
         if isinstance(case.event, IssueLabeled) and not self._still_labelled(case.event, case.repository):
             return "the label came late: it is gone again, or the issue is closed"
         run, earlier = run_id_of(case.delivery), case.builds[0].request if case.builds else None
-        request = policy.request_of(case.event, decision, case.delivery, earlier)
+        request = requests.request_of(case.event, decision, case.delivery, earlier)
         if request is None:
             return "no build of this issue is known"
         if case.concern.ask is Ask.ANSWER:

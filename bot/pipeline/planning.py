@@ -40,7 +40,7 @@ def plan(rooms: Rooms, repository: Repository, ref: str, run: Run) -> Plan:
 
 
 def remarks(repository: Repository, run: Run, least: Permission) -> Sequence[Remark]:
-    """What people who may start builds said in the issue before this one was asked for, as a reader sees it.
+    """What people who may start builds said in the issue before this one was asked for, as a reader sees it; the newest.
 
     A comment that was written or edited afterwards is not part of it: nobody has ordered that.
     """
@@ -49,7 +49,7 @@ def remarks(repository: Repository, run: Run, least: Permission) -> Sequence[Rem
         for comment in repository.reading.comments(run.request.issue)
         if comment.by_person and comment.updated_at <= run.created_at and commands.parse(comment.body) is None
     ]
-    authors = list(dict.fromkeys(comment.author for comment in found))[:_MOST_AUTHORS]
+    authors = list(dict.fromkeys(comment.author for comment in reversed(found)))[:_MOST_AUTHORS]
     heard = {author for author in authors if repository.permission(author).covers(least)}
     spoken = [
         Remark(each.author, visible_text(each.body)[:_LONGEST_CHARACTERS], shown_images(each.body))
@@ -67,4 +67,5 @@ def images(repository: Repository, run: Run, said: Sequence[Remark]) -> Sequence
         *shown_images(request.feedback),
         *(address for remark in said for address in remark.images),
     )
-    return repository.attachments.images(request.issue, tuple(dict.fromkeys(addresses)))
+    numbers = (request.issue, request.said_on) if request.said_on else (request.issue,)
+    return repository.attachments.images(numbers, tuple(dict.fromkeys(addresses)))

@@ -44,8 +44,8 @@ from bot.core.policy import (
     concerns,
     decide,
     permission_of,
-    request_of,
 )
+from bot.core.requests import request_of
 
 REPO = Repo("octo/games", 42, 7)
 ADA = Sender("ada", "User")
@@ -245,6 +245,7 @@ def test_a_request_from_a_pull_request_is_the_issue_as_it_was_built_before() -> 
         insist=True,
         feedback="in blue",
         options=Options(workers=2),
+        said_on=8,
     )
     assert request_of(event, decision, "d-1", None) is None
 

@@ -9,7 +9,7 @@ from tests.images import png
 
 IMAGE = png(40, 30)
 ELSEWHERE = "https://e.example/0b5d7fd4-5a3c-4a0c-9d0e-3b1f6a2c9e11.png"
-GONE = "it is not attached to the issue on GitHub, or no longer"
+GONE = "it is not attached to these texts on GitHub, or no longer"
 
 
 def attach(hub: Hub, content: bytes = IMAGE) -> str:
@@ -24,7 +24,7 @@ def shown(*addresses: str) -> str:
 def fetched(
     hub: Hub, number: int, *addresses: str, repository: Repository | None = None
 ) -> list[tuple[bytes, str]]:
-    images = (repository or hub.repository()).attachments.images(number, addresses)
+    images = (repository or hub.repository()).attachments.images((number,), addresses)
     assert [each.address for each in images] == list(addresses)
     return [(each.content, each.problem) for each in images]
 
@@ -40,7 +40,7 @@ def test_images_of_the_issue_and_of_its_comments(hub: Hub) -> None:
 def test_nothing_is_asked_where_there_is_no_image(hub: Hub) -> None:
     """Most issues have none."""
     repository = hub.repository()
-    assert repository.attachments.images(1, ()) == []
+    assert repository.attachments.images((1,), ()) == []
     assert repository.requests == 0
 
 
@@ -77,3 +77,32 @@ def test_an_address_that_does_not_answer_is_a_problem_of_that_image(hub: Hub) ->
     assert (found, content) == (b"", IMAGE)
     assert "reading an image" in problem
     assert httpx.codes.is_error(hub.http.get(address, follow_redirects=True).status_code)
+
+
+def test_images_of_a_pull_request_and_its_reviews(hub: Hub) -> None:
+    """Who wants something changed says so there."""
+    talked, reviewed = attach(hub), attach(hub)
+    number = hub.open_issue()
+    base = hub.get("git/ref/heads/main")["object"]["sha"]
+    hub.ask("POST", "git/refs", {"ref": "refs/heads/swarm/issue-1", "sha": base})
+    head = hub.push_as("alice", "swarm/issue-1", {"style.css": "a {}\n"})
+    order = {"title": "Snake", "head": "swarm/issue-1", "base": "main"}
+    pull = int(hub.ask("POST", "pulls", order)["number"])
+    hub.comment(pull, shown(talked))
+    remark = {"body": shown(reviewed), "path": "style.css", "line": 1, "commit_id": head}
+    hub.ask("POST", f"pulls/{pull}/comments", remark)
+    assert fetched(hub, number, talked, reviewed) == [(b"", GONE)] * 2
+    images = hub.repository().attachments.images((number, pull), (talked, reviewed))
+    assert [each.content for each in images] == [IMAGE, IMAGE]
+
+
+def test_images_of_a_long_thread(hub: Hub) -> None:
+    """The newest comment is the one that counts."""
+    number = hub.open_issue()
+    for count in range(100):
+        hub.comment(number, f"me too, {count}")
+    newest = attach(hub)
+    hub.comment(number, shown(newest))
+    assert fetched(hub, number, newest) == [(IMAGE, "")]
+    comments = hub.repository().reading.comments(number)
+    assert (len(comments), comments[-1].body) == (101, shown(newest))

@@ -179,7 +179,7 @@ def test_an_unclear_issue_asks_and_an_answer_builds_it(walk: Walk) -> None:
     (warning,) = [event for event in walk.stores.runs.events(run.id) if event.kind == "warning"]
     assert (
         warning.data["text"]
-        == f"the image {elsewhere} was not read: it is not attached to the issue on GitHub, or no longer"
+        == f"the image {elsewhere} was not read: it is not attached to these texts on GitHub, or no longer"
     )
     assert walk.machines() == 0
     assert "part of the page" in heard(walk, number, "Before this can be built")
