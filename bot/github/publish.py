@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from bot.core.models import Artifact, Published, RunId
 from bot.core.tree import differing
 from bot.github.client import Repository
-from bot.github.shown import PREVIEW_ENVIRONMENT
-from bot.github.values import Base, CheckReport, Commit, DeploymentState
+from bot.github.values import Base, CheckReport, Commit
 
 RUN_TRAILER = "Swarm-Build-Run"
 SKIP_CI = "[skip ci]"
@@ -49,7 +48,6 @@ class Publication:
     draft: bool = False
     run_ci: bool = False
     evidence_url: str | None = None
-    environment: str = PREVIEW_ENVIRONMENT
     co_author: CoAuthor | None = None
     details_url: str = ""
     start: Base | None = None
@@ -89,7 +87,17 @@ def publish(repository: Repository, publication: Publication) -> Published:
         body=publication.body + placed.note,
         draft=publication.draft or placed.in_conflict,
     )
-    deployment = _deployment(repository, publication, sha)
+    deployment = (
+        repository.show_preview(
+            sha,
+            publication.run,
+            issue=publication.issue,
+            url=publication.evidence_url,
+            log_url=publication.details_url,
+        )
+        if publication.evidence_url
+        else None
+    )
     if check is not None and publication.check:
         repository.update_check(check, publication.check)
     return Published(
@@ -201,22 +209,3 @@ def _note(start: Base, moved: _Moved, below: str) -> str:
         f"changes, too: {paths}{more}. So this is a draft on top of {start.sha[:9]}, for a person to merge; a rebuild starts from what "
         "is there by now.\n"
     )
-
-
-def _deployment(repository: Repository, publication: Publication, sha: str) -> int | None:
-    if publication.evidence_url is None:
-        return None
-    deployment = repository.ensure_deployment(
-        ref_sha=sha,
-        environment=publication.environment,
-        description=f"Preview for issue {publication.issue}",
-        payload_run=publication.run,
-    )
-    repository.set_deployment(
-        deployment,
-        DeploymentState.SUCCESS,
-        url=publication.evidence_url,
-        log_url=publication.details_url,
-        description="The preview answers.",
-    )
-    return deployment

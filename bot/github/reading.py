@@ -47,6 +47,15 @@ class Reading:
             return None
         return base64.b64decode(found.get("content") or "")
 
+    def folder(self, path: str, ref: str) -> Sequence[str]:
+        """The names of the files in a folder at a commit; none if there is no such folder."""
+        where = f"{self._path}/contents/{quote(path)}?ref={quote(ref, safe='')}"
+        try:
+            found = self._get(f"listing {path}", Access.CONTENTS, where)
+        except NotFound:
+            return ()
+        return [each["name"] for each in found if each["type"] == "file"] if isinstance(found, list) else ()
+
     def comments(self, issue: int) -> Sequence[Comment]:
         """The comments of an issue or of a pull request's conversation, oldest first."""
         where = f"{self._path}/issues/{issue}/comments"

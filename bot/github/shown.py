@@ -48,6 +48,16 @@ class Shown:
 
         return self._door.ensure("creating the deployment", Access.DEPLOYMENTS, look, make)
 
+    def show_preview(self, sha: str, run: str, *, issue: int, url: str, log_url: str) -> int:
+        """Show an address that answers as the deployment of a commit; its id."""
+        deployment = self.ensure_deployment(
+            ref_sha=sha, description=f"Preview for issue {issue}", payload_run=run
+        )
+        self.set_deployment(
+            deployment, DeploymentState.SUCCESS, url=url, log_url=log_url, description="The preview answers."
+        )
+        return deployment
+
     def set_deployment(
         self,
         deployment_id: int,

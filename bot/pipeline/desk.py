@@ -10,8 +10,8 @@ from bot.core.models import Brief, Evidence, Published, RunId, VmId
 from bot.core.notices import CiView, ExtendedView, ShownView
 from bot.core.plan import Plan
 from bot.github.client import Repository
-from bot.github.publish import RUN_TRAILER
-from bot.github.values import DeploymentState
+from bot.github.publish import CHECK_NAME, RUN_TRAILER
+from bot.github.values import CheckReport
 from bot.pipeline.clean import PURPOSE, CleanMachine
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
@@ -56,6 +56,7 @@ class Desk:
         there = repository.commit_at(head) if head else None
         if there and f"{CI_TRAILER}: {delivery}" in there.message:
             view = CiView(head[:9], there.parents[0][:9], head[:9])
+            published = self._looked_at(found, repository, replace(published, commit_sha=head))
         elif there is None or len(seen) < 7 or not head.startswith(seen.lower()):
             view = CiView("", seen[:9], head[:9] or "nothing")
         else:
@@ -63,11 +64,25 @@ class Desk:
             sha = repository.commit((), parent_sha=head, base_tree=there.tree_sha, message=message)
             repository.ensure_branch(published.branch, sha, only_from=(head,))
             view = CiView(sha[:9], head[:9], sha[:9])
-            head = sha
+            published = self._looked_at(found, repository, replace(published, commit_sha=sha))
         if view.sha:
-            self.rooms.runs.keep(run, published=dump(replace(published, commit_sha=head)))
+            self.rooms.runs.keep(run, published=dump(published), held_back=[])
         self._say(found, number, "ci", view, delivery)
         return f"workflows run on {view.sha}" if view.sha else f"refused: the branch stands at {view.head}"
+
+    def _looked_at(self, run: Run, repository: Repository, published: Published) -> Published:
+        """The verdict on the new head, where a rule may demand it, and the deployment that was held back until now."""
+        if report := run.result.get("check"):
+            page = self.rooms.status_page(run.id)
+            check = repository.ensure_check(published.commit_sha, CHECK_NAME, run.id, details_url=page)
+            repository.update_check(check, load(CheckReport, report))
+            published = replace(published, check_id=check)
+        alive = any(row.keep_until and row.vm for row in self.rooms.fleet.machines(run.id))
+        if run.result.get("held_back") and alive:
+            url = run.result["evidence"]["url"]
+            deployment = self._deploy(run, repository, published.commit_sha, url)
+            published = replace(published, deployment_id=deployment)
+        return published
 
     @staticmethod
     def _ci_message(run: Run, delivery: str) -> str:
@@ -113,21 +128,19 @@ class Desk:
         until = rooms.now() + plan.preview_s
         rooms.fleet.keep_vm(VmId(evidence.vm), until)
         rooms.jobs.end_preview_later(run.id, plan.preview_s, evidence.vm)
-        deployment = repository.ensure_deployment(
-            ref_sha=head, description=f"Preview for issue {run.request.issue}", payload_run=run.id
-        )
-        repository.set_deployment(
-            deployment,
-            DeploymentState.SUCCESS,
-            url=evidence.url,
-            log_url=rooms.status_page(run.id),
-            description="The preview answers.",
-        )
+        if run.result.get("held_back"):
+            deployment = None
+        else:
+            deployment = self._deploy(run, repository, head, evidence.url)
         if published.deployment_id and published.deployment_id != deployment:
             repository.deactivate_deployment(published.deployment_id)
         shown = replace(published, deployment_id=deployment)
         rooms.runs.keep(run.id, evidence=dump(evidence), published=dump(shown))
         return ShownView(head[:9], evidence.url, words.moment(until), "", "")
+
+    def _deploy(self, run: Run, repository: Repository, sha: str, url: str) -> int:
+        page = self.rooms.status_page(run.id)
+        return repository.show_preview(sha, run.id, issue=run.request.issue, url=url, log_url=page)
 
     def _say(self, run: Run, number: int, name: str, view: object, delivery: str) -> None:
         text = self.rooms.texts.render(f"github/{name}.md.j2", view)

@@ -232,7 +232,9 @@ class Job:
         if evidence.ok and evidence.url and evidence.vm:
             self._rooms.fleet.keep_vm(evidence.vm, self._rooms.now() + self._plan.preview_s)
             self._rooms.jobs.end_preview_later(self._run, self._plan.preview_s)
+        held_back = self._held_back() if evidence.ok and evidence.url else []
         told = narrate.pull_request(self._rooms, self._run, self._whole())
+        self._rooms.runs.keep(self._run, held_back=held_back, check=dump(told.check))
         published = publish(
             self._repository(),
             Publication(
@@ -252,11 +254,24 @@ class Job:
                 if request.requested_by_id
                 else None,
                 check=told.check,
-                evidence_url=evidence.url if evidence.ok else None,
+                evidence_url=evidence.url if evidence.ok and not held_back else None,
                 details_url=self._rooms.status_page(self._run),
             ),
         )
         self._rooms.runs.keep(self._run, published=dump(published), published_at=self._rooms.now())
+
+    def _held_back(self) -> list[str]:
+        """Workflows that a deployment would run with this code and the repository's secrets: then there is none until /swarm ci."""
+        if self._plan.ci:
+            return []
+        found = planning.deployed_to(self._repository(), load(Base, self._facts["base"]).sha)
+        if found and "held_back" not in self._facts:
+            text = (
+                f"there is no deployment yet: {', '.join(found)} would run on it, with this repository's secrets, and nobody has "
+                "looked at this code. `/swarm ci` makes it"
+            )
+            self._rooms.runs.record(self._run, "warning", text=text)
+        return found
 
     def finish(self) -> None:
         """The swarm's machines go; the preview's stays if a visitor can reach it."""

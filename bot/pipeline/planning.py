@@ -10,10 +10,12 @@ from bot.core.plan import Plan, plan_of
 from bot.core.policy import Permission
 from bot.core.prompts import Remark
 from bot.core.visible import shown_images, visible_text
+from bot.core.workflows import triggers
 from bot.github.client import Repository
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
 
+_WORKFLOWS = ".github/workflows"
 _MOST_AUTHORS, _MOST_REMARKS, _LONGEST_CHARACTERS = 20, 30, 4_000
 
 
@@ -27,6 +29,19 @@ def configured(repository: Repository, ref: str) -> RepoConfig:
     found = config.parse_config(data) if data is not None else RepoConfig()
     if isinstance(found, config.Problems):
         raise UserError(f"{config.PATH} cannot be followed: {'; '.join(found.sentences)}")
+    return found
+
+
+def deployed_to(repository: Repository, ref: str) -> list[str]:
+    """The repository's workflows that run on deployments: `[skip ci]` holds back only those on push and pull_request.
+
+    Source: https://docs.github.com/actions/managing-workflow-runs/skipping-workflow-runs
+    """
+    found = []
+    for name in repository.reading.folder(_WORKFLOWS, ref):
+        text = repository.reading.file(f"{_WORKFLOWS}/{name}", ref) or b""
+        if name.endswith((".yml", ".yaml")) and triggers(text) & {"deployment", "deployment_status"}:
+            found.append(name)
     return found
 
 
