@@ -50,7 +50,9 @@ class RepoConfig(BaseModel):
     )
     install: _Command | None = Field(None, description="Installs the dependencies on the clean machine.")
     start: _Command | None = Field(None, description="Starts the app on the clean machine.")
-    test: _Command | None = Field(None, description="Proves a result that has no page.")
+    test: _Command | None = Field(
+        None, description="Tests the result on the clean machine; proves one that has no page."
+    )
     env: Mapping[str, str] = Field(
         default_factory=dict, description="Environment of the app; nothing secret."
     )

@@ -6,8 +6,12 @@ from html.parser import HTMLParser
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.footnote import footnote_plugin
 
-_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(footnote_plugin)
+_DRAWN = frozenset({"mermaid", "geojson", "topojson", "stl"})
+"""GitHub draws the contents of these fences ("Creating diagrams" in its documentation): who reads sees no letter of them."""
 
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 """Control, format (zero-width, bidi, tags), surrogates, private use, unassigned."""
@@ -52,7 +56,7 @@ def visible_text(markdown: str) -> str:
     comment that starts in one block and ends in another hides here what it hides there.
     """
     page = nh3.clean(
-        _MARKDOWN.render(_without_invisible(markdown)),
+        _rendered(markdown),
         tags=set(_KEPT),
         attributes={},
         clean_content_tags=_DROPPED_WHOLE,
@@ -66,7 +70,7 @@ def visible_text(markdown: str) -> str:
 
 def shown_images(markdown: str) -> tuple[str, ...]:
     """The addresses of the images that GitHub shows to everybody with a Markdown text, see `image_sources`."""
-    return image_sources(_MARKDOWN.render(_without_invisible(markdown)))
+    return image_sources(_rendered(markdown))
 
 
 def image_sources(page: str) -> tuple[str, ...]:
@@ -83,6 +87,20 @@ def image_sources(page: str) -> tuple[str, ...]:
 def visible_line(text: str) -> str:
     """A title: no Markdown, one line, nothing invisible."""
     return " ".join(_without_invisible(text).split())
+
+
+def _rendered(markdown: str) -> str:
+    """HTML. Footnotes that nothing refers to are not in it, nor is what a diagram is made of."""
+    tokens = [
+        each
+        for each in _MARKDOWN.parse(_without_invisible(markdown))
+        if not (each.type == "fence" and _language(each) in _DRAWN)
+    ]
+    return str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {}))
+
+
+def _language(fence: Token) -> str:
+    return next(iter(fence.info.split()), "").lower()
 
 
 def _without_invisible(text: str) -> str:

@@ -11,6 +11,7 @@ from bot.core.models import AgentLabel, Brief, OrderKind, RunId, RunState
 from bot.core.notices import gate_view
 from bot.core.plan import Plan
 from bot.core.prompts import FinishPrompt, RevisePrompt
+from bot.core.visible import visible_text
 from bot.pipeline.exhibits import keep_session
 from bot.pipeline.rooms import Rooms
 from bot.vms.base import Shell
@@ -51,7 +52,8 @@ class Gate:
                     return ""
                 if order := self.rooms.orders.take(self.run, OrderKind.REVISE, call):
                     return self.rooms.texts.render(
-                        "prompts/revise.md.j2", RevisePrompt(order.by, order.text, tuple(labels))
+                        "prompts/revise.md.j2",
+                        RevisePrompt(order.by, visible_text(order.text), tuple(labels)),
                     )
                 if self.rooms.now() > until:
                     reason = (

@@ -116,7 +116,14 @@ class Preview:
         return answer
 
     def _test(self) -> OwnTests | None:
-        ran = self._do("test", TEST_LIMIT_S + 30, workspace=self._app, limit_s=TEST_LIMIT_S)
+        ran = self._do(
+            "test",
+            TEST_LIMIT_S + 30,
+            workspace=self._app,
+            command=self._setup.test,
+            env=dict(self._setup.env),
+            limit_s=TEST_LIMIT_S,
+        )
         if not ran["command"]:
             return None
         return OwnTests(ran["command"], ran["exit_status"], ran["output"], round(ran["seconds"], 1))

@@ -91,6 +91,7 @@ def test_a_repository_may_say_how_its_app_is_installed_and_started(show: Show) -
         start="node app.js $(cat installed)",
         port=4100,
         env={"WORD": "it's here"},
+        test='[ "$WORD" = "it\'s here" ] && echo tested && exit 5',
     )
     program = "require('http').createServer((q,r)=>r.end(process.argv.slice(2).join(' '))).listen(4100,'::')"
     evidence = show(
@@ -99,6 +100,8 @@ def test_a_repository_may_say_how_its_app_is_installed_and_started(show: Show) -
     assert evidence.ok, evidence.problem + evidence.output
     assert not evidence.bridged
     assert httpx.get(evidence.url).text == "it's here"
+    assert evidence.tests
+    assert (evidence.tests.command, evidence.tests.exit_status) == (setup.test, 5)
 
 
 def test_the_bridge_carries_pages_and_websockets(show: Show) -> None:

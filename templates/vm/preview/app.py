@@ -1,7 +1,7 @@
 """Runs inside the clean machine, as root: installs, starts and watches the collected app. JSON in (stdin), JSON out.
 
     app.py install  {"workspace"}                                  -> {"exit_status", "output", "seconds"}
-    app.py test     {"workspace", "limit_s"}                       -> {"command" | "", "exit_status", "output", "seconds"}
+    app.py test     {"workspace", "command", "env", "limit_s"}     -> {"command" | "", "exit_status", "output", "seconds"}
     app.py start    {"workspace", "kind", "port", "limit_s"}       -> {"listens": "::" | "ipv4" | "", "problem", "output", "seconds"}
     app.py bridge   {"port", "bridge_port", "limit_s"}             -> {"listens", "problem"}
     app.py check    {"workspace", "command", "limit_s"}            -> {"exit_status", "output", "seconds"}
@@ -214,9 +214,13 @@ def bridge(port: int, bridge_port: int, limit_s: float) -> dict[str, object]:
 def check(
     workspace: str, command: str, limit_s: float, env: dict[str, str] | None = None
 ) -> dict[str, object]:
+    return run_logged("check", in_workspace(command, workspace, env), limit_s)
+
+
+def in_workspace(command: str, workspace: str, env: dict[str, str] | None) -> list[str]:
+    """A command as the agent's, with the programs that were installed for the app on its path."""
     path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
-    return run_logged("check", argv, limit_s)
+    return as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace, env)
 
 
 def tests_of(root: Path) -> str:
@@ -231,13 +235,11 @@ def tests_of(root: Path) -> str:
     return "python3 -m pytest -q" if named and (root / ".venv/bin/pytest").exists() else ""
 
 
-def test(workspace: str, limit_s: float) -> dict[str, object]:
-    command = tests_of(Path(workspace))
+def test(workspace: str, limit_s: float, command: str, env: dict[str, str]) -> dict[str, object]:
+    command = command or tests_of(Path(workspace))
     if not command:
         return {"command": "", "exit_status": 0, "output": "", "seconds": 0.0}
-    path = f"{workspace}/.venv/bin:{workspace}/node_modules/.bin"
-    argv = as_agent(f'export PATH={shlex.quote(path)}:"$PATH"; {command}', workspace)
-    return {"command": command, **run_logged("test", argv, limit_s)}
+    return {"command": command, **run_logged("test", in_workspace(command, workspace, env), limit_s)}
 
 
 def log() -> dict[str, object]:
