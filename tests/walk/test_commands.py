@@ -12,7 +12,7 @@ from tests.images import png
 from tests.waiting import wait_until
 from tests.walk.conftest import REPOSITORY, Walk
 
-CONFIG = f"/repos/{REPOSITORY}/contents/.github/swarm.yml"
+CONFIG, WORKFLOW = ".github/swarm.yml", ".github/workflows/end-to-end.yml"
 
 
 class Configured:
@@ -20,20 +20,24 @@ class Configured:
 
     def __init__(self, walk: Walk) -> None:
         self._walk = walk
+        self._made: set[str] = set()
 
-    def set(self, text: str) -> None:
+    def set(self, text: str, path: str = CONFIG) -> None:
         """Commit it to the default branch."""
+        self._made.add(path)
         content = base64.b64encode(text.encode()).decode()
-        known = {"sha": sha} if (sha := self._sha()) else {}
-        self._walk.github.call("PUT", CONFIG, message="Configure builds", content=content, **known)
+        known = {"sha": sha} if (sha := self._sha(path)) else {}
+        where = f"/repos/{REPOSITORY}/contents/{path}"
+        self._walk.github.call("PUT", where, message="Configure", content=content, **known)
 
     def remove(self) -> None:
         """Back to the operator's."""
-        self.set("# everything as the operator has it\n")
+        for path in self._made:
+            self.set("# everything as the operator has it\n", path)
 
-    def _sha(self) -> str:
+    def _sha(self, path: str) -> str:
         tree = self._walk.github.call("GET", f"/repos/{REPOSITORY}/git/trees/main?recursive=1")["tree"]
-        return next((each["sha"] for each in tree if each["path"] == ".github/swarm.yml"), "")
+        return next((each["sha"] for each in tree if each["path"] == path), "")
 
 
 @pytest.fixture
@@ -71,6 +75,7 @@ def other_run(walk: Walk, number: int, *known: RunId) -> Run:
 def test_a_specification_waits_is_revised_and_approved(walk: Walk, configured: Configured) -> None:
     """Nobody works before /swarm approve; /swarm revise reaches the architect; then the pull request takes commands."""
     configured.set("approval: true\nworkers: 3\npreview_ttl: 2h\nenv:\n  GREETING: hello\n")
+    configured.set("on: [push, deployment_status]\njobs: {}\n", WORKFLOW)
     number = walk.open("meetup-page.md")
     walk.label(number)
     run = walk.run_of(number)
@@ -105,6 +110,11 @@ def _commands_on_the_pull_request(walk: Walk, number: int, run: RunId) -> None:
 
     branch = f"swarm/issue-{number}"
     head = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{branch}")["sha"]
+    assert walk.github.call("GET", f"/repos/{REPOSITORY}/deployments?sha={head}") == [], (
+        "a workflow would have run on it"
+    )
+    body = str(walk.github.call("GET", f"/repos/{REPOSITORY}/pulls/{pull}")["body"])
+    assert "end-to-end.yml would run on it" in body
     says(walk, pull, "/swarm ci 0000000")
     heard(walk, pull, "nothing was started")
     says(walk, pull, "/swarm ci")
@@ -112,6 +122,10 @@ def _commands_on_the_pull_request(walk: Walk, number: int, run: RunId) -> None:
     commit = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{branch}")
     assert commit["parents"][0]["sha"] == head
     assert "skip ci" not in commit["commit"]["message"]
+    (deployment,) = walk.github.call("GET", f"/repos/{REPOSITORY}/deployments?sha={commit['sha']}")
+    assert deployment["environment"] == "swarm-preview"
+    checks = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{commit['sha']}/check-runs")["check_runs"]
+    assert [(each["name"], each["conclusion"]) for each in checks] == [("Swarm Build", "success")]
 
     old = walk.stores.runs.get(run).result["evidence"]["url"]
     says(walk, pull, "/swarm preview")
@@ -189,6 +203,29 @@ def test_an_unclear_issue_asks_and_an_answer_builds_it(walk: Walk) -> None:
     assert "Everybody may see it." in second.request.feedback
     assert "May everybody who has the address see it?" in second.request.feedback
     walk.close_pull_request(number)
+
+
+def test_a_label_that_is_gone_again_and_a_stranger_who_asks_twice(walk: Walk) -> None:
+    """A webhook that comes late starts nothing; who may not build gets each kind of answer once."""
+    number = walk.open("typo.md")
+    issue = walk.github.call("GET", f"/repos/{REPOSITORY}/issues/{number}")
+    repository = walk.github.call("GET", f"/repos/{REPOSITORY}")
+    late = {
+        "action": "labeled",
+        "issue": issue,
+        "label": {"name": "swarm-build"},
+        "repository": {"id": repository["id"], "full_name": REPOSITORY},
+        "installation": {"id": walk.installation()},
+        "sender": {"login": "alice", "type": "User", "id": 1},
+    }
+    assert walk.deliver("issues", late).status_code == 202
+    for text in ("/swarm help", "/swarm help again", "/swarm hepl"):
+        says(walk, number, text, "rita")
+    says(walk, number, "/swarm status")  # a repository's events are handled one after the other
+    heard(walk, number, "was never built")
+    ours = [str(each["body"]) for each in walk.comments(number) if "swarm:answer=" in str(each["body"])]
+    assert len(ours) == 3, "help, the nearest command, and the status"
+    assert walk.stores.runs.of_issue(REPOSITORY, number) == []
 
 
 def called(walk: Walk, run: RunId, tool: str) -> None:
