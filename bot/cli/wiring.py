@@ -65,6 +65,12 @@ def manifest() -> dict[str, Any]:
     return dict(yaml.safe_load(file.read_text()))
 
 
+def issues() -> Path:
+    """The folder of example issues, from the same places."""
+    beside = ROOT / "docs" / "issues"
+    return beside if beside.is_dir() else ROOT / "bot" / "_issues"
+
+
 def texts() -> Texts:
     """The renderer over our templates."""
     return Texts(default_loader(templates()))
