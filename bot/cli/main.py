@@ -93,7 +93,7 @@ def web(port: int) -> None:
 
 @cli.command()
 def worker() -> None:
-    """Run builds. One process on SQLite; it prints one line of JSON when it is ready."""
+    """Run builds. One process per database; it prints one line of JSON when it is ready."""
     from bot.cli.serve import serve_worker
 
     serve_worker(_settings())

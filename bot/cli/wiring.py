@@ -1,4 +1,4 @@
-"""Settings -> the running objects. The only module that names adapters."""
+"""Settings -> the running objects. The only module that makes adapters; the others of this room get them here."""
 
 import logging
 import secrets
