@@ -71,4 +71,4 @@ lock: ## resolve the dependencies anew into requirements.lock and requirements-b
 	echo matplotlib | uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --constraints requirements.lock - -o requirements-bench.lock
 
 clean: ## the virtual environment and the cache folder of the local machines
-	@cache="$${SWARM_CACHE:-$$HOME/.cache/swarm-build}"; echo "removing $(VENV) and $$cache"; $(SUDO) rm -rf --one-file-system "$$cache" $(VENV)
+	@cache="$${SWARM_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/swarm-build}"; echo "removing $(VENV) and $$cache"; $(SUDO) rm -rf --one-file-system "$$cache" $(VENV)

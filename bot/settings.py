@@ -1,6 +1,7 @@
 """Environment -> frozen `Settings`. The only reader of the environment in the product."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -10,7 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 def default_cache() -> Path:
     """`$XDG_CACHE_HOME/swarm-build`, else `~/.cache/swarm-build`."""
-    return Path("~/.cache").expanduser() / "swarm-build"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the standard has a relative one ignored
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "swarm-build"
 
 
 class Settings(BaseSettings):
@@ -27,7 +29,8 @@ class Settings(BaseSettings):
     )
     swarm_cache: Path = Field(
         default_factory=default_cache,
-        description="Base tree, golden layers and downloads of the local stand-ins.",
+        description="Base tree, golden layers and downloads of the local stand-ins, and what `vers probe` found; "
+        "below $XDG_CACHE_HOME, if that is set.",
     )
     deployment: str = Field(
         "default",

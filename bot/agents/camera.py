@@ -107,7 +107,9 @@ class CameraImages:
 
 
 def photograph(shell: Shell, url: str) -> bytes:
-    """A PNG of a page, from a machine of `CameraImages` that reaches the page's own host and port and nothing else.
+    """A PNG of a page, from a machine of `CameraImages`: the page's port is forwarded to it, and its browser finds no other name.
+
+    Where machines have a route of their own (`vms.profile.Profile.way_out`), nothing but the browser keeps a page to that.
 
     Raises:
         UserError: there is no picture; the message says why.

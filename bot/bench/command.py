@@ -25,7 +25,7 @@ from bot.settings import Settings
 
 
 def bench(
-    settings: Settings, form: Form, parts: Collection[Part], docs: Path, out: Path, *, as_json: bool
+    settings: Settings, form: Form, parts: Collection[Part], issues: Path, out: Path, *, as_json: bool
 ) -> int:
     """Measure, print, write; 0 if everything that was asked for could be measured.
 
@@ -33,7 +33,7 @@ def bench(
         settings: the operator's.
         form: how much is measured.
         parts: which of it. If that is not all, what `out` holds already is kept.
-        docs: the folder of the example issues.
+        issues: the folder of the example issues.
         out: gets bench.json and bench.png.
         as_json: the last line of standard output is one JSON object.
     """
@@ -41,7 +41,7 @@ def bench(
     tell = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     if not can_plot():
         tell("There will be no picture, because matplotlib is missing: `make bench` installs it.")
-    issue = main_issue(form, docs)
+    issue = main_issue(form, issues)
     before = kept.stored(out) if set(parts) != set(Part) else None
     results = before if before and before.main == issue.name else Results(issue.name)
     results.about = about(settings, form.name)

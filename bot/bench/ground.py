@@ -33,9 +33,9 @@ class Issue:
     workers: int
 
 
-def snake(docs: Path) -> Issue:
+def snake(issues: Path) -> Issue:
     """The demo's issue: three workers, an npm package to install, a seam to mend."""
-    title, _, text = (docs / "issues" / "multiplayer-snake.md").read_text().partition("\n")
+    title, _, text = (issues / "multiplayer-snake.md").read_text().partition("\n")
     return Issue("snake", title.lstrip("# ").strip(), text.strip(), 3)
 
 

@@ -13,9 +13,9 @@ from bot.bench.results import Results
 from bot.core.errors import BotError
 
 
-def main_issue(form: Form, docs: Path) -> Issue:
+def main_issue(form: Form, issues: Path) -> Issue:
     """What the contenders build."""
-    return snake(docs) if form.issue == SNAKE else board(form.issue)
+    return snake(issues) if form.issue == SNAKE else board(form.issue)
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from bot.cli.show import build_screen, phase_line
 from bot.core.codec import load
 from bot.core.errors import BotError
 from bot.core.models import AppKind, BriefResult, BuildRequest, Evidence, Phase, Repo, RunId
-from bot.core.words import PHASES, dollars
+from bot.core.words import PHASES
 from bot.pipeline.build import build
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.engine import Jobs, Steps
@@ -115,7 +115,6 @@ class Errand:
                 {"label": a.label, "role": str(a.role), "state": str(a.state), "vm_id": a.vm}
                 for a in seen.agents
             ],
-            "cost": dollars(seen.spent.cost_microusd),
             "cost_usd": round(seen.spent.cost_microusd / 1e6, 6),
             "seconds": round((row.result.get("published_at") or row.ended_at or 0) - row.created_at, 2),
         }

@@ -18,8 +18,6 @@ from rich.console import Console
 from bot.core.errors import BotError, UserError
 from bot.settings import Settings, load_settings
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 def main() -> None:
     """Entry point: our errors and bad settings become one sentence and exit status 1."""
@@ -95,7 +93,7 @@ def web(port: int) -> None:
 
 @cli.command()
 def worker() -> None:
-    """Run builds. One process on SQLite; it prints one line of JSON when it is ready."""
+    """Run builds. One process per database; it prints one line of JSON when it is ready."""
     from bot.cli.serve import serve_worker
 
     serve_worker(_settings())
@@ -112,6 +110,7 @@ def worker() -> None:
 @click.option("--rate", default=80.0, show_default=True, help="Tokens per second of the scripted model.")
 def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
     """The main job on this machine: an issue, a swarm, a pull request, a live preview."""
+    from bot.cli import wiring
     from bot.cli.demo import Demo, print_json
     from bot.cli.doctor import require
     from bot.cli.host import with_host_registries
@@ -122,7 +121,7 @@ def demo(issue: Path | None, *, once: bool, as_json: bool, rate: float) -> None:
         update={"pictures": False, "transcript_days": 0}
     )
     require(settings)
-    playing = Demo(settings, issue or DOCS / "issues" / "multiplayer-snake.md", rate, console)
+    playing = Demo(settings, issue or wiring.issues() / "multiplayer-snake.md", rate, console)
     status = playing.run(once=once)
     if as_json:
         print_json(playing.report)
@@ -163,6 +162,7 @@ def bench(*, short: bool, tiny: bool, parts: tuple[str, ...], out: Path, as_json
     """Measure the product on the stand-ins, beside one agent alone and the guide's way."""
     from bot.bench.command import bench as measure
     from bot.bench.form import FULL, SHORT, TINY, parse_parts
+    from bot.cli import wiring
     from bot.cli.doctor import require
     from bot.cli.host import with_host_registries
 
@@ -170,7 +170,7 @@ def bench(*, short: bool, tiny: bool, parts: tuple[str, ...], out: Path, as_json
     settings = with_host_registries(_settings("ERROR"))
     require(settings)
     form = TINY if tiny else SHORT if short else FULL
-    sys.exit(measure(settings, form, wanted, DOCS, out, as_json=as_json))
+    sys.exit(measure(settings, form, wanted, wiring.issues(), out, as_json=as_json))
 
 
 @cli.command()

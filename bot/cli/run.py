@@ -25,6 +25,7 @@ from bot.cli.tables import note, print_json
 from bot.cli.world import child_environment
 from bot.core.errors import UserError
 from bot.core.models import AppKind, RunId
+from bot.core.words import dollars
 from bot.pipeline.folder import require_empty
 from bot.settings import Settings, load_settings
 
@@ -171,7 +172,7 @@ def _summary(console: Console, report: dict[str, Any]) -> None:
     rows = (
         ("result", report["state"]), ("reason", report["reason"]), ("folder", report["folder"]),
         ("files", len(report["files"])), ("preview", report["preview_url"]), ("agents", agents),
-        ("cost", report["cost"]), ("time", f"{report['seconds']:.1f} s"),
+        ("cost", dollars(round(report["cost_usd"] * 1e6))), ("time", f"{report['seconds']:.1f} s"),
     )  # fmt: skip
     for name, value in rows:
         if value:

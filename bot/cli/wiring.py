@@ -1,4 +1,4 @@
-"""Settings -> the running objects. The only module that names adapters."""
+"""Settings -> the running objects. The only module that makes adapters; the others of this room get them here."""
 
 import logging
 import secrets
@@ -63,6 +63,12 @@ def manifest() -> dict[str, Any]:
     beside = ROOT / "app.yml"
     file = beside if beside.is_file() else ROOT / "bot" / "_app.yml"
     return dict(yaml.safe_load(file.read_text()))
+
+
+def issues() -> Path:
+    """The folder of example issues, from the same places."""
+    beside = ROOT / "docs" / "issues"
+    return beside if beside.is_dir() else ROOT / "bot" / "_issues"
 
 
 def texts() -> Texts:

@@ -1,1 +1,1 @@
-"""What a machine may reach: the model, metered, and the package registries, by name. Nothing else."""
+"""What a machine reaches through us: the model, metered, and the package registries, by name. Nothing else."""

@@ -2,7 +2,7 @@
 
 Facts about DBOS 3.4.0 that shaped this room: queues are polled; a step is at-least-once, its recorded result is final;
 a cancelled DBOS workflow can run no clean-up step, so stopping a build is our own affair (`journal.cancellations`);
-recovery happens at launch for rows of the same executor id, so one worker on SQLite keeps a fixed id behind a lock file.
+recovery happens at launch for rows of the same executor id, so the one worker of a database keeps a fixed id behind a lock.
 """
 
 import fcntl

@@ -26,6 +26,7 @@ from bot.core.pictures import AttachedImage
 from bot.core.plan import Plan
 from bot.core.policy import branch_of
 from bot.core.prompts import Remark, architect_prompt
+from bot.core.tree import SeedLimits
 from bot.core.visible import visible_line
 from bot.github.client import Repository
 from bot.github.publish import CoAuthor, Publication, publish, start_of
@@ -169,11 +170,13 @@ class Job:
         facts, request, workspace = self._facts, self._record.request, self._the_workspace()
         start = workspace.start()
         if workspace.not_placed:
+            most = SeedLimits()
             self._rooms.runs.record(
                 self._run,
                 "warning",
-                text=f"{workspace.not_placed} files of the repository (links, submodules, large files) were not shown to "
-                "the agents and are not on the preview's machine",
+                text=f"{workspace.not_placed} files of the repository (links, submodules, large files, and what is "
+                f"past {most.max_files:,} files or {most.max_total_bytes >> 20} MiB) were not shown to the agents and are not on "
+                "the preview's machine",
             )
         prompt = architect_prompt(
             load(Brief, facts["brief"]),

@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def not_placed(self) -> int:
-        """How many of the repository's files the agents do not see: links, submodules, large files. After `start`."""
+        """How many of the repository's files the agents do not see: links, submodules, what is past `SeedLimits`. After `start`."""
         return self._left
 
     def difference(self, tar: bytes) -> Difference:
