@@ -207,6 +207,7 @@ def test_an_unclear_issue_asks_and_an_answer_builds_it(walk: Walk) -> None:
 
 def test_a_label_that_is_gone_again_and_a_stranger_who_asks_twice(walk: Walk) -> None:
     """A webhook that comes late starts nothing; who may not build gets each kind of answer once."""
+    walk.build("typo.md")  # from which on the installation is known
     number = walk.open("typo.md")
     issue = walk.github.call("GET", f"/repos/{REPOSITORY}/issues/{number}")
     repository = walk.github.call("GET", f"/repos/{REPOSITORY}")
