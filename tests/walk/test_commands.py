@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from bot.core.models import RunId
+from bot.pipeline.journal.database import deliveries, open_database
 from bot.pipeline.journal.runs import Run
 from tests.images import png
 from tests.waiting import wait_until
@@ -222,10 +224,19 @@ def test_a_label_that_is_gone_again_and_a_stranger_who_asks_twice(walk: Walk) ->
     assert walk.deliver("issues", late).status_code == 202
     for text in ("/swarm help", "/swarm help again", "/swarm hepl"):
         says(walk, number, text, "rita")
-    says(walk, number, "/swarm status")  # a repository's events are handled one after the other
-    heard(walk, number, "was never built")
-    ours = [str(each["body"]) for each in walk.comments(number) if "swarm:answer=" in str(each["body"])]
-    assert len(ours) == 3, "help, the nearest command, and the status"
+    says(walk, number, "/swarm status")
+    for words in ("was never built", "Did you mean", "a swarm of coding agents"):
+        heard(walk, number, words)
+    journal = open_database(walk.world.settings.database_url)
+
+    def all_handled() -> bool:
+        with journal.connect() as db:
+            return db.execute(select(func.count()).where(deliveries.c.outcome == "")).scalar_one() == 0
+
+    wait_until(all_handled, 20, "every event is handled")
+    journal.dispose()
+    answers = [str(each["body"]) for each in walk.comments(number) if "swarm:answer=" in str(each["body"])]
+    assert len(answers) == 3, answers
     assert walk.stores.runs.of_issue(REPOSITORY, number) == []
 
 
