@@ -203,6 +203,10 @@ class Swarm:
             raise NotFound(f"agent {agent} has no machine")
         return self._machines.shell(row.vm)
 
+    def was_told(self, message: str) -> bool:
+        """Whether the architect has got a message from outside, by its id."""
+        return message in self._told
+
     def take_orders(self) -> None:
         """There is no architect: a person says by `order` what it would. Agents of before a restart are watched again."""
         self._roster.add(ARCHITECT, Role.ARCHITECT)

@@ -102,6 +102,8 @@ class OrderKind(StrEnum):
     """Wrap up with what there is."""
     APPROVE = "approve"
     REVISE = "revise"
+    ALSO = "also"
+    """One more remark of a review: its comments come one by one, and the first of them has started the build."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ class Concern:
     """For MISUSED: one sentence."""
     on_pull_request: bool = False
     """`number` is a pull request's; builds belong to issues."""
+    of_review: bool = False
+    """Said in a comment on a line; a review may have many."""
     head_sha: str = ""
     """For OUTDATE: where the branch stands now."""
     comment_id: int | None = None
@@ -171,6 +173,8 @@ class Standing:
     """The newest build with a pull request."""
     preview: RunId | None = None
     """The build whose preview lives."""
+    listens: bool = False
+    """The active build's architect still works, or has not begun."""
     gated: bool = False
     """The active build waits until its specification is approved."""
     asked: bool = False
@@ -232,7 +236,7 @@ def _said(event: CommentCreated | ReviewCommentCreated) -> Concern | None:
     asked = _asked_in(event.comment, event.repo, event.pull_request, event.sender.login)
     if asked and asked.ask in (Ask.INSIST, Ask.REVISE):
         asked = replace(asked, feedback=_located(event, asked.feedback))
-    return asked and replace(asked, on_pull_request=True)
+    return asked and replace(asked, on_pull_request=True, of_review=True)
 
 
 def _asked_in(comment: str, repo: Repo, number: int, sender: str) -> Concern | None:
@@ -277,6 +281,8 @@ def _end_issue(reason: str) -> _Rule:
 
 def _start(*, insist: bool) -> _Rule:
     def rule(concern: Concern, now: Standing) -> Decision:
+        if now.active and concern.of_review and now.listens:
+            return GiveOrder(now.active, OrderKind.ALSO, concern.feedback)
         if now.active and not insist:
             return Nothing(f"build {now.active} is active, and its progress is in the issue")
         if now.active:

@@ -87,6 +87,14 @@ class FinishPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoPrompt:
+    """`prompts/also.md.j2`: what the architect is told when a review says more while it works."""
+
+    by: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RevisePrompt:
     """`prompts/revise.md.j2`: the answer to a spawn that was not approved."""
 

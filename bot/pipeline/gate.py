@@ -10,9 +10,10 @@ from bot.core.errors import Cancelled
 from bot.core.models import AgentLabel, Brief, OrderKind, RunId, RunState
 from bot.core.notices import gate_view
 from bot.core.plan import Plan
-from bot.core.prompts import FinishPrompt, RevisePrompt
+from bot.core.prompts import AlsoPrompt, FinishPrompt, RevisePrompt
 from bot.core.visible import visible_text
 from bot.pipeline.exhibits import keep_session
+from bot.pipeline.journal.orders import Order
 from bot.pipeline.rooms import Rooms
 from bot.vms.base import Shell
 
@@ -35,9 +36,19 @@ class Gate:
         keep_session(self.rooms, self.run, agent, shell)
 
     def _messages(self) -> Sequence[Message]:
-        orders = self.rooms.orders.of(self.run, OrderKind.FINISH)
-        text = self.rooms.texts.render("prompts/finish.md.j2", FinishPrompt()) if orders else ""
-        return tuple(Message(f"order-{order.id}", text) for order in orders)
+        render, orders = self.rooms.texts.render, self.rooms.orders
+        finish = [
+            Message(message_id(order), render("prompts/finish.md.j2", FinishPrompt()))
+            for order in orders.of(self.run, OrderKind.FINISH)
+        ]
+        also = [
+            Message(
+                message_id(order),
+                render("prompts/also.md.j2", AlsoPrompt(order.by, visible_text(order.text))),
+            )
+            for order in orders.of(self.run, OrderKind.ALSO)
+        ]
+        return (*also, *finish)
 
     # The specification -----------------------------------------------------------------------------
 
@@ -115,3 +126,8 @@ class Gate:
         since = known.get("since")
         open_s = self.rooms.now() - float(str(since)) if since is not None else 0.0
         return float(str(known.get("paused_s", 0.0))) + open_s
+
+
+def message_id(order: Order) -> str:
+    """Under which the architect is told of an order, once."""
+    return f"order-{order.id}"

@@ -25,7 +25,7 @@ from bot.core.decisions import (
 from bot.core.errors import BotError, Transient, UserError
 from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed, load_event
 from bot.core.installations import InstallationEvent
-from bot.core.models import Brief, Repo, RunId, RunState
+from bot.core.models import Brief, OrderKind, Repo, RunId, RunState
 from bot.core.policy import Ask, Concern, Permission
 from bot.core.prompts import AnsweredPrompt
 from bot.core.views import answer_view, refusal_view
@@ -202,7 +202,8 @@ class Intake:
     def _give(self, decision: GiveOrder, case: _Case) -> str:
         sender = case.concern.sender
         if self.rooms.orders.give(decision.run, case.delivery, decision.order, decision.text, sender):
-            self.rooms.runs.record(decision.run, "note", text=f"@{sender} says: {decision.order}")
+            said = decision.text if decision.order is OrderKind.ALSO else decision.order
+            self.rooms.runs.record(decision.run, "note", text=f"@{sender} says: {said}")
         self._heard(case)
         return f"build {decision.run} was told: {decision.order}"
 

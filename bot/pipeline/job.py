@@ -18,6 +18,7 @@ from bot.core.models import (
     Brief,
     CommitId,
     Evidence,
+    OrderKind,
     Phase,
     RunId,
 )
@@ -35,7 +36,7 @@ from bot.patience import watched
 from bot.pipeline import narrate, planning
 from bot.pipeline.clean import CleanMachine
 from bot.pipeline.exhibits import keep_sessions
-from bot.pipeline.gate import Gate
+from bot.pipeline.gate import Gate, message_id
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.previews import Previews
 from bot.pipeline.progress import Reporter
@@ -190,6 +191,7 @@ class Job:
         )
         try:
             outcome = self._the_swarm().build(prompt, start)
+            self._tell_what_came_too_late()
         except BotError:
             self._drop_swarm()  # one object serves one try: two lines to one machine would fight over its ports
             raise
@@ -197,6 +199,12 @@ class Job:
         self._rooms.fleet.revoke_bearers(self._run)  # whoever still talks to a model now does it for nobody
         if outcome.architect_state is not AgentState.DONE:
             raise Permanent(f"the architect {outcome.architect_state}: {outcome.reason}")
+
+    def _tell_what_came_too_late(self) -> None:
+        for order in self._rooms.orders.of(self._run, OrderKind.ALSO):
+            if not self._the_swarm().was_told(message_id(order)):
+                text = f"@{order.by} said more when the swarm had finished: {visible_line(order.text)[:200]}; /swarm rebuild takes it up"
+                self._rooms.runs.record(self._run, "warning", text=text)
 
     def collect(self) -> None:
         """What the architect's workspace changes in the repository, read and inspected in memory."""

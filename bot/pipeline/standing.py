@@ -1,10 +1,12 @@
 """How an issue stands, from the journal: what a decision about it needs to know."""
 
-from bot.core.models import RunId, RunState
+from bot.core.models import Phase, RunId, RunState
 from bot.core.policy import Concern, Standing
 from bot.pipeline.clean import PURPOSE
 from bot.pipeline.journal.runs import Run, Runs
 from bot.pipeline.rooms import Rooms
+
+_AFTER_THE_SWARM = (Phase.COLLECT, Phase.PREVIEW, Phase.PUBLISH, Phase.DONE)
 
 
 def builds_of(runs: Runs, concern: Concern) -> list[Run]:
@@ -35,6 +37,7 @@ def standing_of(rooms: Rooms, concern: Concern, builds: list[Run], delivery: str
         latest=builds[0].id if builds else None,
         published=published.id if published else None,
         preview=next((run.id for run in builds if _shown(rooms, run.id)), None),
+        listens=bool(active and active.phase not in _AFTER_THE_SWARM),
         gated=bool(active and (active.result.get("gate") or {}).get("since") is not None),
         asked=bool(builds and builds[0].state is RunState.WAITING),
         ours=bool(builds) or not concern.on_pull_request,

@@ -318,3 +318,22 @@ def test_request() -> None:
 def test_branch() -> None:
     """A pull request from the branch of an issue is known as ours."""
     assert concerns(PullRequestClosed(REPO, 8, True, branch_of(7), ADA), "x") is not None
+
+
+def test_a_review_says_more_while_its_first_comment_is_built() -> None:
+    """Its words go to the architect as long as there is one; then the build has to end first."""
+    remark = ReviewCommentCreated(REPO, 8, "style.css", 2, "/swarm fix larger letters", ADA)
+    more = GiveOrder(RUN, OrderKind.ALSO, "About line 2 of style.css: larger letters")
+    for standing, decision in (
+        (replace(NOW, listens=True), more),
+        (NOW, BUSY),
+        (BUILT, StartBuild(True, "About line 2 of style.css: larger letters")),
+    ):
+        found = decide(
+            remark,
+            trigger_label="swarm-build",
+            permission=Permission.WRITE,
+            least=Permission.WRITE,
+            standing=standing,
+        )
+        assert found == decision

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from bot.core.models import RunId
+from bot.core.models import OrderKind, RunId
 from bot.pipeline.journal.database import deliveries, open_database
 from bot.pipeline.journal.runs import Run
 from tests.images import png
@@ -161,8 +161,21 @@ def _a_reviewer_wants_a_line_mended(walk: Walk, number: int, pull: int, run: Run
     assert second.request.feedback == "About line 2 of style.css: larger letters"
     assert (second.request.title, second.request.body) == (first.title, first.body)
     assert second.request.options.workers == 3
+    walk.person("wendy").call(
+        "POST",
+        f"/repos/{REPOSITORY}/pulls/{pull}/comments",
+        body="/swarm fix and a calmer colour",
+        path="style.css",
+        line=1,
+        commit_id=head,
+    )
+    (also,) = wait_until(
+        lambda: walk.stores.orders.of(second.id, OrderKind.ALSO), 30, "the review's next comment is heard"
+    )
+    assert also.text == "About line 1 of style.css: and a calmer colour"
     says(walk, pull, "/swarm stop")
     assert walk.ended(second.id).state == "cancelled"
+    assert [each.id for each in walk.stores.runs.of_issue(REPOSITORY, number)] == [second.id, run]
 
 
 def test_a_wrong_configuration_ends_the_build_with_every_problem(walk: Walk, configured: Configured) -> None:
