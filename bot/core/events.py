@@ -14,7 +14,13 @@ from pydantic import Discriminator, TypeAdapter, ValidationError
 
 from bot.core import installations
 from bot.core.errors import UserError
-from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
+from bot.core.installations import (
+    InstallationEvent,
+    InstallationGone,
+    RepositoriesAdded,
+    RepositoriesGone,
+    RepositoryRenamed,
+)
 from bot.core.models import Repo
 from bot.core.payloads import (
     Button,
@@ -153,7 +159,8 @@ Event = Annotated[
     | PullRequestPushed
     | RepositoriesAdded
     | RepositoriesGone
-    | InstallationGone,
+    | InstallationGone
+    | RepositoryRenamed,
     Discriminator("kind"),
 ]
 

@@ -52,7 +52,21 @@ class InstallationGone:
         return 1
 
 
-InstallationEvent = RepositoriesAdded | RepositoriesGone | InstallationGone
+@dataclass(frozen=True, slots=True)
+class RepositoryRenamed:
+    """A repository has another name; `repo` has the new one."""
+
+    installation_id: int
+    repo: Repo
+    kind: Literal["repository_renamed"] = "repository_renamed"
+
+    @property
+    def subjects(self) -> int:
+        """How many things it is about."""
+        return 1 if self.repo.id else 0
+
+
+InstallationEvent = RepositoriesAdded | RepositoriesGone | InstallationGone | RepositoryRenamed
 """What concerns no issue, but whether we may work at all. Nobody's permission is asked."""
 
 
@@ -92,6 +106,11 @@ def _repository(reason: str) -> Callable[[_Seen], InstallationEvent]:
     )
 
 
+def _renamed(seen: _Seen) -> InstallationEvent:
+    repo = seen.repository or _Repository(id=0, full_name="")
+    return RepositoryRenamed(seen.number, Repo(repo.full_name, repo.id, seen.number))
+
+
 _READERS: Mapping[str, Callable[[_Seen], InstallationEvent]] = {
     "installation.created": lambda seen: RepositoriesAdded(seen.number, seen.repos(seen.repositories)),
     "installation.deleted": _gone("the App was uninstalled"),
@@ -102,6 +121,7 @@ _READERS: Mapping[str, Callable[[_Seen], InstallationEvent]] = {
     "installation_repositories.removed": lambda seen: RepositoriesGone(
         seen.number, seen.repos(seen.repositories_removed), "the App may no longer work in this repository"
     ),
+    "repository.renamed": _renamed,
     "repository.deleted": _repository("the repository was deleted"),
     "repository.transferred": _repository("the repository was transferred"),
     "repository.archived": _repository("the repository was archived"),

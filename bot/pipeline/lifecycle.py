@@ -5,7 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.core.errors import BotError, Transient
-from bot.core.installations import InstallationEvent, InstallationGone, RepositoriesAdded, RepositoriesGone
+from bot.core.installations import (
+    InstallationEvent,
+    InstallationGone,
+    RepositoriesAdded,
+    RepositoriesGone,
+    RepositoryRenamed,
+)
 from bot.core.models import Repo
 from bot.core.policy import BRANCH_PREFIX
 from bot.pipeline.journal.runs import Run
@@ -53,6 +59,8 @@ class Lifecycle:
             case RepositoriesGone(repos=repos, reason=reason):
                 ids = {repo.id for repo in repos}
                 return self._end(lambda run: run.request.repo.id in ids, "", reason)
+            case RepositoryRenamed(repo=repo):
+                return f"{self.rooms.runs.rename(repo)} builds are of {repo.full_name} now"
             case InstallationGone(installation_id=number, reason=reason):
                 return self._end(lambda run: run.request.repo.installation_id == number, "", reason)
 

@@ -24,7 +24,7 @@ from bot.core.events import (
     parse,
     partition,
 )
-from bot.core.installations import InstallationGone, RepositoriesAdded, RepositoriesGone
+from bot.core.installations import InstallationGone, RepositoriesAdded, RepositoriesGone, RepositoryRenamed
 from bot.core.models import Repo
 
 REPO = Repo("octo/games", 42, 7)
@@ -124,6 +124,12 @@ ROOMS = [
     ("installation", "created", {"repositories": [HUB]}, RepositoriesAdded(7, (REPO,))),
     ("installation", "deleted", {"repositories": [HUB]}, InstallationGone(7, "the App was uninstalled")),
     ("installation", "suspend", {}, InstallationGone(7, "the App was suspended")),
+    (
+        "repository",
+        "renamed",
+        {"repository": HUB},
+        RepositoryRenamed(7, Repo(HUB["full_name"], HUB["id"], 7)),
+    ),
     ("installation_repositories", "added", {"repositories_added": [HUB]}, RepositoriesAdded(7, (REPO,))),
     (
         "installation_repositories",

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -429,3 +429,15 @@ def test_readers_wait_for_nobody(tmp_path: Path) -> None:
         began = time.monotonic()
         assert runs.recent() == []
         assert time.monotonic() - began < 5, "the busy timeout is 30 s"
+
+
+def test_a_repository_with_another_name_keeps_its_builds(journal: Journal) -> None:
+    """It is known by its id; one that has taken the old name is another."""
+    other = replace(REQUEST, repo=Repo("octo/games", 99, 7))
+    journal.runs.create(RUN, REQUEST)
+    journal.runs.create(RunId("f6e5d4c3b2a1"), other)
+    assert journal.runs.rename(Repo("octo/arcade", 42, 7)) == 1
+    assert journal.runs.rename(Repo("octo/arcade", 42, 7)) == 0
+    (found,) = journal.runs.of_issue("octo/arcade", 7)
+    assert (found.id, found.request.repo.full_name) == (RUN, "octo/arcade")
+    assert [each.request.repo.id for each in journal.runs.of_issue("octo/games", 7)] == [99]

@@ -23,6 +23,7 @@ OURS = {
     "installation-repositories-added",
     "installation-repositories-removed",
     "repository-deleted",
+    "repository-renamed",
     "repository-transferred",
     "repository-archived",
 }

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.core.codec import dump, load
 from bot.core.errors import Cancelled, NotFound, translate
-from bot.core.models import BuildRequest, Phase, RunId, RunState
+from bot.core.models import BuildRequest, Phase, Repo, RunId, RunState
 from bot.pipeline.journal.database import (
     DATABASE_ERRORS,
     Clock,
@@ -171,6 +171,20 @@ class Runs:
                     select(runs).where(runs.c.repo == repo).order_by(runs.c.created_at.desc())
                 )
             ]
+
+    def rename(self, repo: Repo) -> int:
+        """Give the builds of a repository, known by its id, the name that it has now; how many had another."""
+        with self._engine.begin() as db:
+            found = [
+                row
+                for row in db.execute(select(runs.c.id, runs.c.request).where(runs.c.repo != repo.full_name))
+                if row.request["repo"]["id"] == repo.id
+            ]
+            for row in found:
+                request = {**row.request, "repo": {**row.request["repo"], "full_name": repo.full_name}}
+                known = update(runs).where(runs.c.id == row.id)
+                db.execute(known.values(repo=repo.full_name, request=request))
+        return len(found)
 
     def recent(self, limit: int = 50) -> list[Run]:
         """The newest builds of all repositories."""
