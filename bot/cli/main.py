@@ -146,7 +146,7 @@ def dev(*, as_json: bool, rate: float) -> None:
 @click.option(
     "--short",
     is_flag=True,
-    help="Under 12 minutes; the slow ones are measured fast and computed for 80 tokens/s.",
+    help="Under 12 minutes; the slowest is measured fast and computed for 80 tokens/s.",
 )
 @click.option("--tiny", is_flag=True, help="Under two minutes: does everything that measures work?")
 @click.option(
