@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bot.agents.snapshots import delete_snapshots
+from bot.agents.strays import Strays
 from bot.cli import wiring
 from bot.cli.place import operators_deployment
 from bot.cli.serve import started_gateway
@@ -184,7 +185,12 @@ def bury_the_dead(settings: Settings, alive: Callable[[int], bool]) -> int:
         gone += 1
     for run in kept.fleet.runs_with_commits():
         try:
-            failures = delete_snapshots(vers, kept.fleet, run) if is_dead(run) else []
+            if not is_dead(run):
+                continue
+            for stray in Strays(run, None, vers, kept.fleet, time.time).find():
+                vers.delete(stray)
+                gone += 1
+            failures = delete_snapshots(vers, kept.fleet, run)
         except BotError as error:
             failures = [error]
         for failure in failures:
