@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.agents.daemon import Daemon, Identity
-from bot.core.errors import BotError, Conflict, NotFound, UserError
+from bot.agents.strays import parent_of
+from bot.core.errors import BotError, Conflict, UserError
 from bot.core.models import CommitId
 from bot.pipeline.journal.fleet import Fleet
 from bot.vms.base import CommitInfo, Connect, Provider, labels_of
@@ -93,10 +94,7 @@ class GoldenStock:
         for vm in self._provider.vms():
             if vm.id in known:
                 continue
-            try:
-                parent = self._provider.metadata(vm.id).parent_commit
-            except NotFound:
-                continue  # it was deleted since the list was made
+            parent = parent_of(self._provider, vm.id)
             if parent in users:
                 users[parent].append(f"machine {vm.id}")
         return users
