@@ -175,7 +175,8 @@ class Machines:
             return _TROUBLE.get(self._provider.status(vm).state, "")
         except NotFound:
             return _TROUBLE[VmState.DEAD]
-        except Transient:
+        except BotError as error:
+            log.info("the state of %s is not known: %s", vm, error)
             return ""
 
     def close(self) -> None:

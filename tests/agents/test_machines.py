@@ -11,14 +11,17 @@ import pytest
 from bot.agents.bench import Bench
 from bot.agents.lines import Lines
 from bot.agents.machines import Machines
+from bot.agents.watch import Watch, WatchLimits
 from bot.core.errors import Conflict, Forbidden, Transient
-from bot.core.models import CommitId, RunId, VmId
+from bot.core.models import AgentLabel, AgentState, CommitId, RunId, VmId
 from bot.local.vers.server import Running
 from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.vms.profile import Profile
+from bot.vms.ssh import LineLost
 from bot.vms.vers import VersProvider
 from tests.contracts.conftest import striking, unlabelled_children
+from tests.waiting import wait_until
 
 OURS, OTHER = RunId("0000000000aa"), RunId("0000000000bb")
 
@@ -174,6 +177,59 @@ def test_a_seat_whose_machine_came_is_used(
         second.vm.result(30)
     bench.close()
     machines.delete_all()
+
+
+def watch_of(trouble: Callable[[], str], lost_s: float) -> Watch:
+    """A watch whose line is cut."""
+
+    def cut() -> Any:
+        raise LineLost("the line is cut")
+
+    def ignored(*_args: object) -> None:
+        pass
+
+    return Watch(
+        AgentLabel("server"), VmId("vm"), line=cut, trouble=trouble, limits=WatchLimits(60.0, lost_s), now=time.time,
+        on_dialog=ignored, on_tools_ended=ignored, on_restart=ignored, on_change=ignored,
+    )  # fmt: skip
+
+
+@pytest.mark.machines
+def test_a_provider_that_refuses_to_tell_does_not_end_a_watch(
+    provider: VersProvider, fleet: Fleet, image: CommitId, local_vers: Running
+) -> None:
+    """A cut line is tried again until it is down for too long, and that is the agent's end."""
+    machines = machines_of(OURS, provider, fleet, image)
+    (vm,) = machines.take(["agent-1"])
+    asked = []
+
+    def trouble() -> str:
+        with striking(local_vers) as strike:
+            strike(f"GET /vm/{vm}/status", "before", status=403)
+            asked.append(machines.trouble(vm))
+        return asked[-1]
+
+    watch = watch_of(trouble, lost_s=1.0)
+    watch.expect("task-1")
+    watch.start()
+    wait_until(lambda: watch.ended, 20, "the watch has ended")
+    assert (watch.state, "could not be reached for 1 s" in watch.reason) == (AgentState.LOST, True)
+    assert len(asked) > 1
+    assert set(asked) == {""}
+    machines.delete_all()
+
+
+@pytest.mark.parametrize("error", [Forbidden("no"), RuntimeError("a bug")])
+def test_whatever_goes_wrong_in_a_watch_has_a_state(error: Exception) -> None:
+    """Also while it asks what is wrong: an agent whose watch is dead would work for ever."""
+
+    def trouble() -> str:
+        raise error
+
+    watch = watch_of(trouble, lost_s=60.0)
+    watch.start()
+    wait_until(lambda: watch.ended, 20, "the watch has ended")
+    assert watch.state is AgentState.LOST
 
 
 @pytest.mark.machines
