@@ -15,10 +15,11 @@ from pathlib import Path
 import click
 
 from bot.cli import wiring
-from bot.cli.errand import bury_the_dead
+from bot.cli.burying import bury_the_dead
+from bot.cli.living import lives, process_facts
 from bot.cli.place import as_json, operators_deployment, with_journal
 from bot.cli.processes import swarm_bot
-from bot.cli.run import alive, settings_and_model
+from bot.cli.run import settings_and_model
 from bot.cli.serve import started_gateway
 from bot.cli.swarm_server import TEARDOWN, SwarmServer, ask, find_swarm, new_swarm
 from bot.cli.tables import note, print_fact, print_rows
@@ -63,12 +64,12 @@ def serve(name: str, *, local: bool, rate: float) -> None:
         signal.signal(number, lambda *_: stop.set())
     with settings_and_model(local=local, rate=rate) as given:
         settings = with_journal(given)
-        bury_the_dead(settings, alive)
+        bury_the_dead(settings, lives)
         kept = wiring.stores(settings)
         gateway, lines = started_gateway(settings, kept)
         try:
             new_swarm(kept, run)
-            kept.runs.keep(run, pid=os.getpid(), vers=settings.vers_url)
+            kept.runs.keep(run, **process_facts(), vers=settings.vers_url)
             label = operators_deployment(settings)
             rooms = wiring.rooms(
                 settings, kept, lines, Jobs(settings.database_url), github=NoGitHub(), label=label
@@ -207,7 +208,7 @@ def begin_swarm(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
         if process.poll() is not None or time.monotonic() > end:
             raise UserError(f"the swarm could not be started:\n{log.read_text(errors='replace')[-2000:]}")
         time.sleep(0.1)
-    kept.runs.keep(run, pid=process.pid, begun_in=str(Path.cwd()))
+    kept.runs.keep(run, begun_in=str(Path.cwd()))
     note(f"swarm {run} is served by process {process.pid}; its log is {log}")
     return run
 
@@ -227,7 +228,7 @@ def _order(
 
 def is_served(run: Run) -> bool:
     """Whether the process lives that serves a swarm."""
-    return not run.state.ended and alive(int(run.result.get("pid", 0)))
+    return not run.state.ended and lives(run.result)
 
 
 def _await_end(kept: wiring.Stores, run: Run) -> None:
