@@ -177,14 +177,17 @@ class VersProvider:
         except NotFound:
             return
         except Forbidden:
-            # Vers answers 403, not 404, for a machine that is gone: only the list tells which it was.
-            if any(info.id == vm for info in self.vms()):
+            # Vers answers 403, not 404, for a machine that is gone: only the list tells which it was. One of another
+            # key is there, too: it bills, and a former key of ours may have made it.
+            if any(listed.vm_id == vm for listed in self._listed()):
                 raise
 
     def vms(self) -> list[VmInfo]:
-        # The list spans all owners of an organisation; ours carry our key's id.
-        listed = wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
-        return [self._own(vm.info()) for vm in listed if vm.owner_id == self._owner]
+        return [self._own(vm.info()) for vm in self._listed() if vm.owner_id == self._owner]
+
+    def _listed(self) -> tuple[wire.WireVm, ...]:
+        """The machines of all owners of an organisation; ours carry our key's id."""
+        return wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
 
     def _list(self) -> bytes:
         known, *others = _first(self._list_path, LIST_PATHS)
@@ -251,17 +254,20 @@ class VersProvider:
         except NotFound:
             return
         except Forbidden:
-            if any(info.id == commit for info in self.commits()):
+            if any(listed.commit_id == commit for listed in self._listed_commits()):
                 raise
 
     def commits(self) -> list[CommitInfo]:
-        found: list[CommitInfo] = []
+        return [commit.info() for commit in self._listed_commits() if commit.owner_id == self._owner]
+
+    def _listed_commits(self) -> list[wire.WireCommit]:
+        found: list[wire.WireCommit] = []
         offset = 0
         while True:
             params = {"limit": str(_PAGE), "offset": str(offset)}
             body = self._calls.repeatable("GET", "/commits", "listing commits", params=params)
             page = wire.read(wire.WireCommitPage, body, "listing commits")
-            found += [commit.info() for commit in page.commits if commit.owner_id == self._owner]
+            found += page.commits
             offset += len(page.commits)
             if not page.commits or offset >= page.total:
                 return found

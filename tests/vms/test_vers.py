@@ -240,6 +240,20 @@ def test_deleting_what_is_gone_is_fine() -> None:
         provider(there).delete(VM)
 
 
+def test_what_belongs_to_another_key_is_not_taken_for_gone() -> None:
+    """It bills still: after a change of keys, the former one's machines and snapshots are refused with 403, too."""
+    refused = httpx.Response(403, json={"error": "Forbidden"})
+    machine = Scripted(refused, httpx.Response(200, json=[listed(VM, owner="the former key")]))
+    with pytest.raises(Forbidden):
+        provider(machine).delete(VM)
+    commit = {"commit_id": "c", "owner_id": "the former key", "name": "n", "created_at": ""}
+    snapshot = Scripted(refused, httpx.Response(200, json={"commits": [commit], "total": 1}))
+    with pytest.raises(Forbidden):
+        provider(snapshot).delete_commit(CommitId("c"))
+    gone = Scripted(refused, httpx.Response(200, json={"commits": [commit], "total": 1}))
+    provider(gone).delete_commit(CommitId("another"))
+
+
 def test_a_commit_with_living_machines_stays() -> None:
     """409 is told and not repeated."""
     script = Scripted(httpx.Response(409, json={"error": "commit still has 1 active VM(s)"}))
