@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class GoldenImage:
     created_at: str
     """RFC 3339."""
     present: bool
-    """Whether it is of the recipe that builds use now."""
+    """Whether builds use it now. A second one of the same recipe is a former one."""
     users: tuple[str, ...]
     """What would miss it: builds that have or want a machine of it, and machines."""
 
@@ -74,15 +74,20 @@ class GoldenStock:
     def images(self) -> list[GoldenImage]:
         """All of them, oldest first, with who uses each."""
         found = [commit for commit in self._provider.commits() if self._ours.fullmatch(commit.name)]
-        users = self._users({commit.id for commit in found})
+        found.sort(key=lambda commit: commit.created_at)
+        users, present = self._users({commit.id for commit in found}), self._present_of(found)
         return [
-            self._image(commit, users[commit.id])
-            for commit in sorted(found, key=lambda commit: commit.created_at)
+            GoldenImage(each.id, each.name, each.created_at, each.id in present, tuple(users[each.id]))
+            for each in found
         ]
 
-    def _image(self, commit: CommitInfo, users: list[str]) -> GoldenImage:
-        present = commit.name == self._present
-        return GoldenImage(commit.id, commit.name, commit.created_at, present, tuple(users))
+    def _present_of(self, found: Sequence[CommitInfo]) -> set[CommitId]:
+        """Which builds use, of those of the present recipe: two builders at once make two. The newest if none is known."""
+        named = [commit.id for commit in found if commit.name == self._present]
+        if len(named) < 2:
+            return set(named)
+        known = {*self._fleet.golden_commits(), self._provider.tagged(self._present)}
+        return {commit for commit in named if commit in known} or set(named[-1:])
 
     def _users(self, commits: set[CommitId]) -> dict[CommitId, list[str]]:
         users: dict[CommitId, list[str]] = {commit: [] for commit in commits}
