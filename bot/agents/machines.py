@@ -53,6 +53,7 @@ class Machines:
         self._lines = lines
         self._now = now
         self._shells: dict[VmId, Shell] = {}
+        self._states: dict[VmId, VmState] = {}
         self._gates: dict[VmId, threading.Lock] = {}
         self._lock = threading.Lock()
         self._leaving: dict[VmId, Future[None]] = {}
@@ -150,13 +151,19 @@ class Machines:
 
     def state(self, vm: VmId) -> VmState:
         """What the provider says of a machine."""
-        return self._provider.status(vm).state
+        self._states[vm] = self._provider.status(vm).state
+        return self._states[vm]
+
+    def known_state(self, vm: VmId) -> VmState:
+        """The state that a machine was last set to or seen in; its provider is asked if there is none."""
+        return self._states.get(vm) or self.state(vm)
 
     def set_paused(self, vm: VmId, *, paused: bool) -> None:
         """Pause a machine, whose line is closed first, or let it go on."""
         if paused:
             self._close_line(vm)
         self._provider.set_paused(vm, paused=paused)
+        self._states[vm] = VmState.PAUSED if paused else VmState.RUNNING
 
     def shell(self, vm: VmId) -> Shell:
         """The line to a machine, with both services forwarded; opened on first use."""
