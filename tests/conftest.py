@@ -1,6 +1,7 @@
 """Fixtures that every room may use: one local Vers for the whole session, and the proof that it leaves nothing."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,23 @@ def one_builder() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the real service cost money: they run where `-m` names them, and nowhere else."""
+    if "live" in re.findall(r"\w+", config.option.markexpr):
+        return
+    live = [item for item in items if item.get_closest_marker("live")]
+    if live:
+        config.hook.pytest_deselected(items=live)
+        items[:] = [item for item in items if item not in live]
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _trust_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests know no authority of the world: they talk to stand-ins alone, and a client need not read 140 of them."""
+def _trust_nobody(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests know no authority of the world: they talk to stand-ins alone, and a client need not read 140 of them. The real
+    service is known by the world's.
+    """
+    if any(item.get_closest_marker("live") for item in request.session.items):
+        return
     os.environ["SSL_CERT_FILE"] = str(ensure_authority(tmp_path_factory.mktemp("nobody")))
 
 

@@ -104,8 +104,12 @@ class Bench:
         try:
             made = self._machines.take([seat.purpose for seat in seats], commit)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the seat gets it
+            present = self._machines.of_agents()
             for seat in seats:
-                seat.vm.set_exception(error)
+                if seat.purpose in present:
+                    seat.vm.set_result(present[seat.purpose])
+                else:
+                    seat.vm.set_exception(error)
             return
         for seat, vm in zip(seats, made, strict=True):
             seat.vm.set_result(vm)

@@ -86,9 +86,22 @@ class Conventions:
             if view.vm in alive.values()
         ]
         return rows + [
-            {"vmId": vm, "agentId": purpose, "parentVmId": root, "role": "scratchpad", "status": "running"}
+            {
+                "vmId": vm,
+                "agentId": purpose,
+                "parentVmId": root,
+                "role": "scratchpad",
+                "status": self._scratch_state(vm),
+            }
             for purpose, vm in self._machines.of_scratch().items()
         ]
+
+    def _scratch_state(self, vm: VmId) -> str:
+        try:
+            return self._machines.known_state(vm)
+        except BotError as error:
+            log.info("the state of %s is not known: %s", vm, error)
+            return "unknown"
 
     def _status(self, view: AgentView, views: list[AgentView]) -> dict[str, Any]:
         watch = self._roster.watch(view.label)

@@ -98,13 +98,23 @@ def secret_like(variables: Mapping[str, str]) -> list[str]:
 
 
 def find_image(provider: Provider, fleet: Fleet, recipe: str, name: str) -> CommitId | None:
-    """The image of a recipe, by its row or by its tag, if it exists at the provider."""
-    existing = {commit.id for commit in provider.commits()}
+    """The image of a recipe, by its row, its tag or its name, if it exists at the provider.
+
+    One that has neither row nor tag was finished by a builder that ended just then; the newest of its name counts.
+    """
+    listed = provider.commits()
+    existing = {commit.id for commit in listed}
     for known in (fleet.golden(recipe), provider.tagged(name)):
         if known in existing and known is not None:
             fleet.set_golden(recipe, known, name)
             return known
-    return None
+    named = sorted((commit for commit in listed if commit.name == name), key=lambda commit: commit.created_at)
+    if not named:
+        return None
+    found = named[-1].id
+    tag_image(provider, name, found)
+    fleet.set_golden(recipe, found, name)
+    return found
 
 
 def tag_image(provider: Provider, name: str, commit: CommitId) -> None:

@@ -3,12 +3,13 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from bot.agents.daemon import Daemon, Identity
-from bot.core.errors import BotError, Conflict, NotFound, UserError
+from bot.agents.strays import parent_of
+from bot.core.errors import BotError, Conflict, UserError
 from bot.core.models import CommitId
 from bot.pipeline.journal.fleet import Fleet
 from bot.vms.base import CommitInfo, Connect, Provider, labels_of
@@ -28,7 +29,7 @@ class GoldenImage:
     created_at: str
     """RFC 3339."""
     present: bool
-    """Whether it is of the recipe that builds use now."""
+    """Whether builds use it now. A second one of the same recipe is a former one."""
     users: tuple[str, ...]
     """What would miss it: builds that have or want a machine of it, and machines."""
 
@@ -73,15 +74,20 @@ class GoldenStock:
     def images(self) -> list[GoldenImage]:
         """All of them, oldest first, with who uses each."""
         found = [commit for commit in self._provider.commits() if self._ours.fullmatch(commit.name)]
-        users = self._users({commit.id for commit in found})
+        found.sort(key=lambda commit: commit.created_at)
+        users, present = self._users({commit.id for commit in found}), self._present_of(found)
         return [
-            self._image(commit, users[commit.id])
-            for commit in sorted(found, key=lambda commit: commit.created_at)
+            GoldenImage(each.id, each.name, each.created_at, each.id in present, tuple(users[each.id]))
+            for each in found
         ]
 
-    def _image(self, commit: CommitInfo, users: list[str]) -> GoldenImage:
-        present = commit.name == self._present
-        return GoldenImage(commit.id, commit.name, commit.created_at, present, tuple(users))
+    def _present_of(self, found: Sequence[CommitInfo]) -> set[CommitId]:
+        """Which builds use, of those of the present recipe: two builders at once make two. The newest if none is known."""
+        named = [commit.id for commit in found if commit.name == self._present]
+        if len(named) < 2:
+            return set(named)
+        known = {*self._fleet.golden_commits(), self._provider.tagged(self._present)}
+        return {commit for commit in named if commit in known} or set(named[-1:])
 
     def _users(self, commits: set[CommitId]) -> dict[CommitId, list[str]]:
         users: dict[CommitId, list[str]] = {commit: [] for commit in commits}
@@ -93,10 +99,7 @@ class GoldenStock:
         for vm in self._provider.vms():
             if vm.id in known:
                 continue
-            try:
-                parent = self._provider.metadata(vm.id).parent_commit
-            except NotFound:
-                continue  # it was deleted since the list was made
+            parent = parent_of(self._provider, vm.id)
             if parent in users:
                 users[parent].append(f"machine {vm.id}")
         return users

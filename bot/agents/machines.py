@@ -4,15 +4,15 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import datetime
 
 import stamina
 
 from bot.agents.lines import Lines
 from bot.agents.snapshots import delete_snapshots
+from bot.agents.strays import Strays
 from bot.core.errors import BotError, NotFound, Transient
 from bot.core.models import CommitId, RunId, VmId
-from bot.pipeline.journal.fleet import Fleet
+from bot.pipeline.journal.fleet import Fleet, VmRow
 from bot.vms.base import Connect, Provider, Shell, VmState, labels_of
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class Machines:
         self._lines = lines
         self._now = now
         self._shells: dict[VmId, Shell] = {}
+        self._states: dict[VmId, VmState] = {}
         self._gates: dict[VmId, threading.Lock] = {}
         self._lock = threading.Lock()
         self._leaving: dict[VmId, Future[None]] = {}
@@ -72,12 +73,13 @@ class Machines:
         commit = commit or self._golden
         rows = [self._fleet.intend(self._run, purpose, commit) for purpose in purposes]
         missing = [row for row in rows if row.vm is None]
-        if missing:
-            made = self._branch(commit, len(missing))
-            for row, vm in zip(missing, made, strict=True):
-                self._fleet.bind(row.intent, vm)
-            for row, vm in zip(missing, made, strict=True):
-                self._label(vm, row.purpose)
+        try:
+            self._branch(commit, missing)
+        finally:  # those that were named before an error stay, too
+            made = self.all()
+            for row in missing:
+                if row.purpose in made:
+                    self._label(made[row.purpose], row.purpose)
         bound = self.all()
         if gone := [purpose for purpose in purposes if purpose not in bound]:
             raise NotFound(f"the machines of this build are deleted: {', '.join(gone)}")
@@ -93,15 +95,14 @@ class Machines:
             self._fleet.bind(row.intent, vm)
         return self.all()[purpose]
 
-    def _branch(self, commit: CommitId, count: int) -> list[VmId]:
+    def _branch(self, commit: CommitId, rows: Sequence[VmRow]) -> None:
+        """Give these rows machines. One that was named is bound at once, whatever becomes of the others."""
+        left = list(rows)
         for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=90.0):
             with attempt:
-                made = self._provider.branch(commit, count)
-                if len(made) < count:
-                    for extra in made:
-                        self._provider.delete(extra)
-                    raise Transient(f"asked for {count} machines, got {len(made)}")
-        return made
+                while left:
+                    for vm in self._provider.branch(commit, len(left)):
+                        self._fleet.bind(left.pop(0).intent, vm)
 
     def _label(self, vm: VmId, purpose: str) -> None:
         for attempt in stamina.retry_context(on=Transient, attempts=4, timeout=30.0):
@@ -150,13 +151,19 @@ class Machines:
 
     def state(self, vm: VmId) -> VmState:
         """What the provider says of a machine."""
-        return self._provider.status(vm).state
+        self._states[vm] = self._provider.status(vm).state
+        return self._states[vm]
+
+    def known_state(self, vm: VmId) -> VmState:
+        """The state that a machine was last set to or seen in; its provider is asked if there is none."""
+        return self._states.get(vm) or self.state(vm)
 
     def set_paused(self, vm: VmId, *, paused: bool) -> None:
         """Pause a machine, whose line is closed first, or let it go on."""
         if paused:
             self._close_line(vm)
         self._provider.set_paused(vm, paused=paused)
+        self._states[vm] = VmState.PAUSED if paused else VmState.RUNNING
 
     def shell(self, vm: VmId) -> Shell:
         """The line to a machine, with both services forwarded; opened on first use."""
@@ -175,7 +182,8 @@ class Machines:
             return _TROUBLE.get(self._provider.status(vm).state, "")
         except NotFound:
             return _TROUBLE[VmState.DEAD]
-        except Transient:
+        except BotError as error:
+            log.info("the state of %s is not known: %s", vm, error)
             return ""
 
     def close(self) -> None:
@@ -236,45 +244,17 @@ class Machines:
 
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(delete, bound))
-        if unclear:
-            oldest = min(row.created_at for row in unclear)
-            for stray in self._strays(since=oldest):
-                delete(stray)
-            for row in unclear:
-                self._fleet.abandon(row.intent)
+        for stray in self._strays(failures):
+            delete(stray)
+        for row in unclear:
+            self._fleet.abandon(row.intent)
         failures += delete_snapshots(self._provider, self._fleet, self._run)
         if failures:
             raise failures[0]
 
-    def _strays(self, since: float) -> list[VmId]:
-        """Machines of our golden image that no answer can still be on its way for, and no build can be waiting for.
-
-        What is not certain is left to the reaper.
-        """
-        listed = self._provider.vms()
-        rows = self._fleet.machines(
-            live=False
-        )  # after the list: what was listed and answered meanwhile has its row
-        known = {row.vm for row in rows}
-        awaited = any(
-            row.vm is None and row.state != "gone" and row.run != self._run and row.commit == self._golden
-            for row in rows
-        )
-        strays = []
-        for info in listed:
-            if info.id in known:
-                continue
-            if info.labels:
-                if info.labels.get("run") == self._run:
-                    strays.append(info.id)  # it was labelled as it was made, and its answer was lost
-                continue
-            born = datetime.fromisoformat(info.created_at).timestamp() if info.created_at else since
-            settled = self._now() - born > self._provider.answer_limit_s
-            if (
-                settled
-                and not awaited
-                and born >= since - 1
-                and self._provider.metadata(info.id).parent_commit == self._golden
-            ):
-                strays.append(info.id)
-        return strays
+    def _strays(self, failures: list[BotError]) -> list[VmId]:
+        try:
+            return Strays(self._run, self._golden, self._provider, self._fleet, self._now).find()
+        except BotError as error:
+            failures.append(error)
+            return []

@@ -22,6 +22,8 @@ _SMALL_BYTES = 8192
 _OUTPUT_BYTES = 8 << 20
 _LONGEST_S = 3600.0
 _FOLDER = "/run/swarm-exec"
+_TIDY = f"find {_FOLDER} -name end -mmin +10 -printf '%h/out\\n' | xargs -r rm -f"
+"""What commands printed goes some time after they have ended: one that runs may be silent for longer."""
 _KILLED = 137
 
 
@@ -50,7 +52,7 @@ class Hands:
             f'echo "$? $SECONDS" >{mine}/end.new && mv {mine}/end.new {mine}/end'
         )
         script = (
-            f"mkdir -p {_FOLDER}; find {_FOLDER} -name out -mmin +10 -delete; if mkdir {mine} 2>/dev/null; "
+            f"mkdir -p {_FOLDER}; {_TIDY}; if mkdir {mine} 2>/dev/null; "
             f"then setsid bash -c {quote(job)} </dev/null >/dev/null 2>&1 & wait $!; "
             f"else sleep 0.5; [ -e {mine}/pid ] || exit 1; until [ -e {mine}/end ]; do sleep 0.2; done; fi; cat {mine}/end"
         )

@@ -16,7 +16,7 @@ from bot.agents.outcome import SwarmLimits
 from bot.agents.remote import Hands
 from bot.agents.roster import ARCHITECT, Roster
 from bot.core.artifacts import Limits, inspect
-from bot.core.errors import NotFound, UserError
+from bot.core.errors import BotError, NotFound, UserError
 from bot.core.models import CommitId, VmId
 from bot.pipeline.journal.fleet import Fleet, ToolCall
 
@@ -84,8 +84,16 @@ class VmTools:
         for purpose, vm in self._machines.all().items():
             if vm in owners or purpose.startswith(SCRATCH):
                 whose = {"agentId": owners[vm]} if vm in owners else {"role": "scratchpad"}
-                rows.append({"vmId": vm, **whose, "state": self._machines.state(vm), "yours": vm == call.vm})
+                rows.append({"vmId": vm, **whose, "state": self._state_of(vm), "yours": vm == call.vm})
         return json.dumps({"vms": rows, "commits": self._machines.commits()}, indent=1)
+
+    def _state_of(self, vm: VmId) -> str:
+        try:
+            return self._machines.state(vm)
+        except NotFound:
+            return "gone"
+        except BotError:
+            return "unknown"
 
     def _create(self, call: ToolCall, _heed: Heed) -> str:
         wish = params.read(params.CreateVm, call.params)

@@ -167,9 +167,7 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.is_set() and not self._ended:
             try:
-                self._follow()
-            except Transient as error:
-                self._reconsider(error)
+                self._follow_or_reconsider()
             except NotFound:
                 self._end(AgentState.LOST, "its machine is gone")
             except BotError as error:
@@ -179,6 +177,12 @@ class Watch:
             ) as error:  # a thread has no caller: what it does not expect must end in a state, too
                 log.exception("watching %s", self.agent, extra={"vm": self.vm})
                 self._stumble(error)
+
+    def _follow_or_reconsider(self) -> None:
+        try:
+            self._follow()
+        except Transient as error:
+            self._reconsider(error)
 
     def _follow(self) -> None:
         shell = self._line()

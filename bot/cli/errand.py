@@ -1,10 +1,8 @@
 """One build without GitHub, in this process: gateway, steps and journal, shown while it runs, ended in any case."""
 
-import logging
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from bot.agents.snapshots import delete_snapshots
 from bot.cli import wiring
+from bot.cli.living import process_facts
 from bot.cli.place import operators_deployment
 from bot.cli.serve import started_gateway
 from bot.cli.show import build_screen, phase_line
 from bot.core.codec import load
-from bot.core.errors import BotError
 from bot.core.models import AppKind, BriefResult, BuildRequest, Evidence, Phase, Repo, RunId
 from bot.core.words import PHASES
 from bot.pipeline.build import build
@@ -29,8 +26,6 @@ from bot.pipeline.folder import FolderJob, NoGitHub
 from bot.pipeline.journal.snapshot import snapshot
 from bot.pipeline.rooms import Rooms
 from bot.settings import Settings
-
-log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
 _TITLE_CHARACTERS = 100
@@ -58,7 +53,7 @@ class Errand:
     def start(self, goal: str) -> None:
         """Begin."""
         self.kept.runs.create(self.run, self.request(goal))
-        self.kept.runs.keep(self.run, pid=os.getpid(), vers=self.vers_url)
+        self.kept.runs.keep(self.run, **process_facts(), vers=self.vers_url)
         threading.Thread(target=self._build, name=f"errand-{self.run}", daemon=True).start()
 
     def _build(self) -> None:
@@ -157,36 +152,3 @@ def _of_kind(rooms: Rooms, kind: AppKind | None) -> Rooms:
         return replace(result, brief=replace(result.brief, kind=kind))
 
     return replace(rooms, read_issue=read_issue)
-
-
-def bury_the_dead(settings: Settings, alive: Callable[[int], bool]) -> int:
-    """Delete the machines and snapshots of builds whose process was killed; how many machines went. What cannot be deleted
-    now is tried next time.
-    """
-    kept = wiring.stores(settings)
-    vers = wiring.provider(settings)
-
-    def is_dead(run: RunId) -> bool:
-        facts = kept.runs.get(run).result
-        return facts.get("vers") == settings.vers_url and not alive(int(facts["pid"]))
-
-    gone = 0
-    for row in kept.fleet.machines():
-        try:
-            if row.vm is None or not is_dead(row.run):
-                continue
-            vers.delete(row.vm)
-        except BotError as error:
-            log.warning("machine %s of build %s: %s", row.vm, row.run, error)
-            continue
-        kept.fleet.gone(row.vm)
-        gone += 1
-    for run in kept.fleet.runs_with_commits():
-        try:
-            failures = delete_snapshots(vers, kept.fleet, run) if is_dead(run) else []
-        except BotError as error:
-            failures = [error]
-        for failure in failures:
-            log.warning("a snapshot of build %s: %s", run, failure)
-    kept.database.dispose()
-    return gone

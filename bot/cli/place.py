@@ -135,11 +135,13 @@ def settings_of(*, local: bool) -> Iterator[Settings]:
         yield at_local(settings, address)
 
 
-def running_local(cache: Path) -> Mapping[str, Any] | None:
-    """The address of the youngest local Vers on a cache that answers."""
+def running_local(cache: Path, url: str = "") -> Mapping[str, Any] | None:
+    """The address of the youngest local Vers on a cache that answers; with `url`, of the one that is there."""
     for file in running_addresses(cache):
         try:
             address: Mapping[str, Any] = json.loads(file.read_text())
+            if url and address["base_url"] != url:
+                continue
             if httpx.get(f"{address['base_url']}/health", timeout=2.0).is_success:
                 return address
         except (OSError, ValueError, KeyError, httpx.HTTPError):

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 import httpx
-import stamina
 
+from bot.cli.litter import Litter
 from bot.cli.place import Place, as_json, at_vers
 from bot.cli.tables import note, print_json, print_rows
 from bot.core.errors import BotError, NotFound, Transient
@@ -72,8 +72,11 @@ class Probe:
         self._errors: dict[str, ErrorShape] = {}
         self._failures: dict[str, str] = {}
         self._until = time.monotonic() + LIMIT_S
-        self._vms: list[VmId] = []
-        self._commit: CommitId | None = None
+        word = uuid.uuid4().hex[:8]
+        self._made = Litter(
+            at.vers, at.labels(purpose="probe", build=word), name=f"{at.deployment}-probe-{word}"
+        )
+        self._clones: list[VmId] = []
         settings = at.settings
         self._http = httpx.Client(
             base_url=settings.vers_url.rstrip("/").removesuffix("/api/v1") + "/api/v1",
@@ -97,7 +100,8 @@ class Probe:
                 limit.result()
             self._ask_the_clones(vm)
         finally:
-            self._clean_up()
+            self._made.clear()
+            self._http.close()
         return Profile(
             url=self._at.settings.vers_url,
             probed_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -200,11 +204,11 @@ class Probe:
         self._errors["delete of a label (no error)"] = shape(self._http.delete(f"/vm/{vm}/label/probe"))
 
     def _too_big(self) -> None:
-        body = {"vm_config": {"mem_size_mib": _HUGE_MIB, "labels": self._at.labels(purpose="probe")}}
+        body = {"vm_config": {"mem_size_mib": _HUGE_MIB, "labels": dict(self._made.labels)}}
         answer = self._http.post("/vm/new_root", json=body, timeout=_CREATE_TIMEOUT_S)
         self._errors["a machine beyond every limit"] = shape(answer)
         if answer.is_success:
-            self._at.vers.delete(VmId(answer.json()["vm_id"]))
+            self._made.vms.append(VmId(answer.json()["vm_id"]))
 
     def _exec_limit(self, vm: VmId) -> None:
         begun = time.monotonic()
@@ -224,9 +228,11 @@ class Probe:
         self._ask("pause", lambda: self._pause(vm))
         self._ask("commit", lambda: self._take_commit(vm))
         self._ask("branch", self._branch)
-        if len(self._vms) > 1:
-            self._ask("clone", lambda: self._clone(vm, self._vms[1]))
-            self._errors["delete of a commit in use"] = shape(self._http.delete(f"/commits/{self._commit}"))
+        if self._clones:
+            self._ask("clone", lambda: self._clone(vm, self._clones[0]))
+            self._errors["delete of a commit in use"] = shape(
+                self._http.delete(f"/commits/{self._made.commit}")
+            )
 
     def _pause(self, vm: VmId) -> None:
         words = []
@@ -245,28 +251,35 @@ class Probe:
             self._answers |= {"pause_word": words[0], "pause_keeps_memory": self._ticks(vm)}
 
     def _take_commit(self, vm: VmId) -> None:
-        name = f"{self._at.deployment}-probe-{uuid.uuid4().hex[:8]}"
-        answer = self._json("POST", f"/vm/{vm}/commit", json={"name": name}, timeout=_CREATE_TIMEOUT_S)
-        self._commit = CommitId(answer["commit_id"])
+        name = {"name": self._made.name}
+        answer = self._json("POST", f"/vm/{vm}/commit", json=name, timeout=_CREATE_TIMEOUT_S)
+        self._made.commit = CommitId(answer["commit_id"])
         state = self._answers["state_after_commit"] = self._state(vm)
         if state != "running":
             self._at.vers.set_paused(vm, paused=False)
 
     def _branch(self) -> None:
-        if self._commit is None:
+        if self._made.commit is None:
             raise NotFound("there is no snapshot to branch from")
-        path = f"/vm/branch/by_commit/{self._commit}"
+        path = f"/vm/branch/by_commit/{self._made.commit}"
+        self._made.branching = True
         answer = self._http.post(path, params={"count": 2}, timeout=_CREATE_TIMEOUT_S)
         if 400 <= answer.status_code < 500:
             self._errors["a branch of two"] = shape(answer)
             answer = self._http.post(path, params={"count": 1}, timeout=_CREATE_TIMEOUT_S)
-        made = answer.raise_for_status().json()["vms"]
-        self._vms += [VmId(each["vm_id"]) for each in made]
-        self._answers["branch_count"] = len(made)
+        self._clones = [VmId(each["vm_id"]) for each in answer.raise_for_status().json()["vms"]]
+        self._made.vms += self._clones
+        self._made.branching = False
+        self._answers["branch_count"] = len(self._clones)
+        self._ask("labels of a clone", lambda: self._inherits(self._clones[0]))
+        for clone in self._clones:
+            self._at.vers.label(clone, self._made.labels)
+
+    def _inherits(self, clone: VmId) -> None:
+        self._answers["branch_inherits_labels"] = bool(self._json("GET", f"/vm/{clone}/status").get("labels"))
 
     def _clone(self, vm: VmId, clone: VmId) -> None:
         vers = self._at.vers
-        self._answers["branch_inherits_labels"] = bool(self._json("GET", f"/vm/{clone}/status").get("labels"))
         self._at.connect(clone).close()  # by now it has made host keys of its own, if it does
         cloned = vers.read_file(clone, HOST_KEY_PATH)
         self._answers["clones_share_host_key"] = vers.read_file(vm, HOST_KEY_PATH) == cloned
@@ -275,9 +288,8 @@ class Probe:
     # Means -----------------------------------------------------------------------------------------
 
     def _root(self) -> VmId:
-        labels = self._at.labels(purpose="probe")
-        vm = self._at.vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels=labels)
-        self._vms.append(vm)
+        vm = self._at.vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels=self._made.labels)
+        self._made.vms.append(vm)
         return vm
 
     def _exec(self, vm: VmId, script: str) -> dict[str, Any]:
@@ -302,16 +314,6 @@ class Probe:
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
-
-    def _clean_up(self) -> None:
-        vers = self._at.vers
-        for attempt in stamina.retry_context(on=Transient, attempts=6, timeout=60.0):
-            with attempt:
-                for vm in self._vms:
-                    vers.delete(vm)
-                if self._commit is not None:
-                    vers.delete_commit(self._commit)
-        self._http.close()
 
 
 def shape(answer: httpx.Response) -> ErrorShape:

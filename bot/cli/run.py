@@ -18,7 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli import wiring
-from bot.cli.errand import Errand, bury_the_dead, errand
+from bot.cli.burying import bury_the_dead
+from bot.cli.errand import Errand, errand
+from bot.cli.living import lives
 from bot.cli.place import as_json, settings_of, with_journal
 from bot.cli.processes import children, swarm_bot
 from bot.cli.tables import note, print_json
@@ -84,7 +86,7 @@ def _run(
 ) -> int:  # fmt: skip
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    if gone := bury_the_dead(settings, alive):
+    if gone := bury_the_dead(settings, lives):
         note(f"deleted {gone} machines of builds that were killed")
     with errand(settings, run, folder, kind) as job:
         try:
@@ -182,8 +184,3 @@ def _summary(console: Console, report: dict[str, Any]) -> None:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this computer lives."""
-    return Path(f"/proc/{pid}").exists()

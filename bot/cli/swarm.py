@@ -8,29 +8,33 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from bot.agents.params import LONGEST_WAIT_S
 from bot.cli import wiring
-from bot.cli.errand import bury_the_dead
+from bot.cli.burying import bury, bury_the_dead
+from bot.cli.living import lives, process_facts
 from bot.cli.place import as_json, operators_deployment, with_journal
 from bot.cli.processes import swarm_bot
-from bot.cli.run import alive, settings_and_model
+from bot.cli.run import settings_and_model
 from bot.cli.serve import started_gateway
 from bot.cli.swarm_server import TEARDOWN, SwarmServer, ask, find_swarm, new_swarm
 from bot.cli.tables import note, print_fact, print_rows
 from bot.core.errors import UserError
-from bot.core.models import RunId
+from bot.core.models import Phase, RunId, RunState
 from bot.pipeline.engine import Jobs
 from bot.pipeline.folder import NoGitHub
+from bot.pipeline.journal.fleet import AgentRow
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.journal.snapshot import snapshot
 from bot.settings import load_settings
 
-_START_LIMIT_S, _SPAWN_LIMIT_S, _ORDER_LIMIT_S, _END_LIMIT_S = 1800.0, 300.0, 120.0, 90.0
+_START_LIMIT_S, _SPAWN_LIMIT_S, _ORDER_LIMIT_S, _END_LIMIT_S = 1800.0, 300.0, 120.0, 180.0
+_LOOK_EVERY_S = 0.1
 _which = click.option("--swarm", "name", default="", help="Its id; the youngest one without it.")
 
 
@@ -63,12 +67,13 @@ def serve(name: str, *, local: bool, rate: float) -> None:
         signal.signal(number, lambda *_: stop.set())
     with settings_and_model(local=local, rate=rate) as given:
         settings = with_journal(given)
-        bury_the_dead(settings, alive)
+        bury_the_dead(settings, lives)
         kept = wiring.stores(settings)
         gateway, lines = started_gateway(settings, kept)
         try:
             new_swarm(kept, run)
-            kept.runs.keep(run, pid=os.getpid(), vers=settings.vers_url)
+            kept.runs.keep(run, **process_facts(), vers=settings.vers_url)
+            kept.runs.enter(run, Phase.PREPARE)
             label = operators_deployment(settings)
             rooms = wiring.rooms(
                 settings, kept, lines, Jobs(settings.database_url), github=NoGitHub(), label=label
@@ -149,11 +154,36 @@ def wait(agents: tuple[str, ...], *, timeout_s: float, name: str, as_json: bool)
     """Wait until AGENTS (all that have a task, without any) have ended; status 1 unless all are done."""
     with journal() as kept:
         run = find_swarm(kept, name).id
-        wish = {"timeoutSeconds": timeout_s, **({"agentIds": list(agents)} if agents else {})}
-        _order(kept, run, "vers_swarm_wait", wish, timeout_s + _ORDER_LIMIT_S, quiet=True, as_json=as_json)
+        _wait(kept, run, agents, timeout_s, as_json=as_json)
         _show(kept, run, as_json=as_json)
-        chosen = [row for row in kept.fleet.agents(run) if (row.agent in agents if agents else row.tasks)]
+        chosen = _chosen(kept, run, agents)
         sys.exit(0 if chosen and all(row.state == "done" for row in chosen) else 1)
+
+
+def _wait(
+    kept: wiring.Stores, run: RunId, agents: Collection[str], timeout_s: float, *, as_json: bool
+) -> None:
+    """One call waits for a limited time, and ends with news of one of them: it is made until all have ended."""
+    end, told = time.monotonic() + timeout_s, ""
+    while True:
+        left_s = max(end - time.monotonic(), 0.0)
+        wish = {
+            "timeoutSeconds": min(left_s, LONGEST_WAIT_S),
+            **({"agentIds": list(agents)} if agents else {}),
+        }
+        text = _order(
+            kept, run, "vers_swarm_wait", wish, LONGEST_WAIT_S + _ORDER_LIMIT_S, quiet=True, as_json=as_json
+        )
+        if not as_json and text.partition("\n")[0] != told:
+            told = text.partition("\n")[0]
+            note(told)
+        if not left_s or all(row.state.ended for row in _chosen(kept, run, agents) if row.tasks):
+            return
+        time.sleep(_LOOK_EVERY_S)  # their states are written down a moment after they are known
+
+
+def _chosen(kept: wiring.Stores, run: RunId, agents: Collection[str]) -> list[AgentRow]:
+    return [row for row in kept.fleet.agents(run) if (row.agent in agents if agents else row.tasks)]
 
 
 @commands.command("collect")
@@ -183,7 +213,9 @@ def teardown(agents: tuple[str, ...], *, name: str, as_json: bool) -> None:
             _order(kept, found.id, TEARDOWN, wish, _ORDER_LIMIT_S, as_json=as_json)
             return
         kept.runs.cancel(found.id, "operator", "torn down")
-        _await_end(kept, found)
+        if not _ends_itself(kept, found.id):
+            bury(load_settings(), kept, kept.runs.get(found.id))
+            kept.runs.end(found.id, RunState.CANCELLED, "torn down after its process was killed")
         print_fact(f"swarm {found.id} is gone", {"swarm": found.id}, as_json=as_json)
 
 
@@ -202,45 +234,68 @@ def begin_swarm(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    end = time.monotonic() + _START_LIMIT_S
-    while not any(each.id == run for each in kept.runs.active()):
-        if process.poll() is not None or time.monotonic() > end:
-            raise UserError(f"the swarm could not be started:\n{log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.1)
-    kept.runs.keep(run, pid=process.pid, begun_in=str(Path.cwd()))
+    try:
+        await_served(kept, run, lambda: process.poll() is None, _START_LIMIT_S)
+    except UserError as error:
+        raise UserError(f"{error}\n{log.read_text(errors='replace')[-2000:]}") from error
+    kept.runs.keep(run, begun_in=str(Path.cwd()))
     note(f"swarm {run} is served by process {process.pid}; its log is {log}")
     return run
+
+
+def await_served(kept: wiring.Stores, run: RunId, alive: Callable[[], bool], limit_s: float) -> None:
+    """Wait until a swarm takes orders, and say what is done until then: its image may have to be built first.
+
+    Raises:
+        UserError: its process has ended, or takes longer than `limit_s`.
+    """
+    end, seen = time.monotonic() + limit_s, 0
+    while time.monotonic() < end:
+        served = any(each.id == run and each.phase is Phase.SWARM for each in kept.runs.active())
+        for event in kept.runs.events(run, seen):
+            seen = event.seq
+            if event.kind == "note":
+                note(str(event.data["text"]))
+        if served:
+            return
+        if not alive():
+            raise UserError("the swarm could not be started:")
+        time.sleep(_LOOK_EVERY_S)
+    raise UserError(f"the swarm takes no orders after {limit_s:g} s:")
 
 
 def _order(
     kept: wiring.Stores, run: RunId, tool: str, params: Mapping[str, object], limit_s: float, *, as_json: bool,
     quiet: bool = False, folder: Path = Path(),
-) -> None:  # fmt: skip
+) -> str:  # fmt: skip
     text = ask(
         kept, run, tool, params, folder=folder, alive=lambda: is_served(kept.runs.get(run)), timeout_s=limit_s
     )
     if not quiet:
         print_fact(text, {"swarm": run, "text": text}, as_json=as_json)
-    elif not as_json and tool == "vers_swarm_wait":
-        note(text.partition("\n")[0])
+    return text
 
 
 def is_served(run: Run) -> bool:
     """Whether the process lives that serves a swarm."""
-    return not run.state.ended and alive(int(run.result.get("pid", 0)))
+    return not run.state.ended and lives(run.result)
 
 
-def _await_end(kept: wiring.Stores, run: Run) -> None:
+def _ends_itself(kept: wiring.Stores, run: RunId) -> bool:
+    """Wait for the end of a swarm that was cancelled; False if nobody serves it.
+
+    Raises:
+        UserError: it takes too long.
+    """
     end = time.monotonic() + _END_LIMIT_S
     while time.monotonic() < end:
-        if kept.runs.get(run.id).state.ended:
-            return
-        if not is_served(run):
-            raise UserError(
-                f"The process that served swarm {run.id} was killed; its machines go when the next `run` or `swarm serve` begins."
-            )
-        time.sleep(0.2)
-    raise UserError(f"swarm {run.id} is not gone after {_END_LIMIT_S:g} s; see `swarm-bot vm list`")
+        served = lives(kept.runs.get(run).result)
+        if kept.runs.get(run).state.ended:
+            return True
+        if not served:
+            return False
+        time.sleep(_LOOK_EVERY_S)
+    raise UserError(f"swarm {run} is not gone after {_END_LIMIT_S:g} s; see `swarm-bot vm list`")
 
 
 def _show(kept: wiring.Stores, run: RunId, *, as_json: bool) -> None:

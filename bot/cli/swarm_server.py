@@ -12,8 +12,8 @@ from typing import Any
 from bot.agents.outside import Outside
 from bot.agents.swarm import Swarm
 from bot.cli.wiring import Stores
-from bot.core.errors import BotError, UserError
-from bot.core.models import BuildRequest, Options, Repo, RunId, RunState
+from bot.core.errors import BotError, Cancelled, UserError
+from bot.core.models import BuildRequest, Options, Phase, Repo, RunId, RunState
 from bot.pipeline.folder import plan_by_hand
 from bot.pipeline.journal.runs import Run
 from bot.pipeline.rooms import Rooms
@@ -96,7 +96,11 @@ def ask(
             kept.runs.record(run, WITHDRAWN, id=order)
             raise UserError("the call was cancelled")
         time.sleep(_LOOK_EVERY_S)
-    raise UserError(f"swarm {run} did not answer within {timeout_s:g} s")
+    kept.runs.record(run, WITHDRAWN, id=order)
+    raise UserError(
+        f"swarm {run} did not answer within {timeout_s:g} s, and the order is withdrawn: `swarm-bot swarm status` shows what "
+        "came of it until then"
+    )
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class SwarmServer:
     rooms: Rooms
     stop: threading.Event
     _torn_down: threading.Event = field(default_factory=threading.Event)
+    _over: set[str] = field(default_factory=set)
 
     def serve(self) -> None:
         """
@@ -115,21 +120,37 @@ class SwarmServer:
             BotError: there is no golden image, or a machine could not be deleted.
         """
         runs = self.kept.runs
-        golden = self.rooms.golden.ensure(lambda text: runs.record(self.run, "note", text=text))
+        try:
+            golden = self.rooms.golden.ensure(self._note)
+            runs.check_cancelled(self.run)
+        except BotError as error:  # nothing is left: who makes an image deletes what it is made on
+            stopped = isinstance(error, Cancelled)
+            runs.end(self.run, RunState.CANCELLED if stopped else RunState.FAILED, str(error))
+            if stopped:
+                return
+            raise
         deadline = self.rooms.now() + self.rooms.limits.run_minutes * 60
         plan = plan_by_hand(self.rooms, Options())
         swarm = self.rooms.make_swarm(self.run, golden, deadline, plan, Outside())
         reason = "it was torn down"
         try:
             swarm.take_orders()
+            runs.enter(self.run, Phase.SWARM)
             reason = self._obey(swarm, deadline)
         finally:
             swarm.teardown()
             runs.end(self.run, RunState.CANCELLED, reason)
 
+    def _note(self, text: str) -> None:
+        """Also the moments at which the making of an image can be given up."""
+        self.kept.runs.check_cancelled(self.run)
+        if self.stop.is_set():
+            raise Cancelled("its process was ended")
+        self.kept.runs.record(self.run, "note", text=text)
+
     def _obey(self, swarm: Swarm, deadline: float) -> str:
         seen = 0
-        over = {e.data["id"] for e in self.kept.runs.events(self.run) if e.kind in (ANSWER, WITHDRAWN)}
+        self._over |= {e.data["id"] for e in self.kept.runs.events(self.run) if e.kind in (ANSWER, WITHDRAWN)}
         pool = ThreadPoolExecutor(16, thread_name_prefix="order")
         try:
             while not self.stop.wait(_LOOK_EVERY_S):
@@ -142,15 +163,18 @@ class SwarmServer:
                 swarm.look()
                 for event in self.kept.runs.events(self.run, seen):
                     seen = event.seq
-                    if event.kind == ORDER and event.data["id"] not in over:
+                    if event.kind == ORDER and event.data["id"] not in self._over:
                         pool.submit(self._execute, swarm, event.data)
                     elif event.kind == WITHDRAWN:
+                        self._over.add(event.data["id"])  # it may still wait for a thread
                         swarm.withdraw(event.data["id"])
             return "its process was ended"
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _execute(self, swarm: Swarm, order: Mapping[str, Any]) -> None:
+        if order["id"] in self._over:
+            return
         try:
             outcome = swarm.order(order["id"], order["tool"], order["params"])
         except BotError as error:

@@ -68,6 +68,8 @@ def branch(at: Place, machine: str, *, count: int, name: str, everyone: bool, as
     made = at.vers.branch_vm(source.id, count)
     _adopt(at, made, name)
     _print_new(made, as_json=as_json)
+    if len(made) < count:
+        raise UserError(f"Only {len(made)} of {count} machines came.")
 
 
 @commands.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.agents.snapshots import delete_snapshots
+from bot.agents.strays import parent_of
 from bot.core.errors import BotError, NotFound
 from bot.core.models import CommitId, RunId, VmId
 from bot.pipeline.journal.fleet import Fleet, VmRow
@@ -75,18 +76,18 @@ class Reaper:
         return True
 
     def _orphans(self) -> int:
-        """Machines that no row knows: ours by their labels, or unlabelled children of our golden images."""
+        """Machines that no row knows: ours by their labels, or unlabelled children of our images and snapshots."""
         listed = self.provider.vms()
         known = {
             row.vm for row in self.fleet.machines()
         }  # after the list: what was answered meanwhile has its row
-        golden = set(self.fleet.golden_commits())
+        origins = {*self.fleet.golden_commits(), *self.fleet.snapshots()}
         gone = 0
         old_s = max(
             ORPHAN_AGE_S, 2 * self.provider.answer_limit_s
         )  # a build may be waiting for it until then
         for vm in listed:
-            if vm.id not in known and self._age_s(vm) > old_s and self._is_ours(vm, golden):
+            if vm.id not in known and self._age_s(vm) > old_s and self._is_ours(vm, origins):
                 log.warning("vm %s belongs to no build: deleted", vm.id)
                 gone += self._delete_vm(vm.id)
         return gone
@@ -94,10 +95,7 @@ class Reaper:
     def _age_s(self, vm: VmInfo) -> float:
         return self.now() - datetime.fromisoformat(vm.created_at).timestamp() if vm.created_at else 0.0
 
-    def _is_ours(self, vm: VmInfo, golden: set[CommitId]) -> bool:
+    def _is_ours(self, vm: VmInfo, origins: set[CommitId]) -> bool:
         if vm.labels:
             return is_of(vm.labels, self.deployment)
-        try:
-            return self.provider.metadata(vm.id).parent_commit in golden
-        except NotFound:
-            return False  # it went since the list was made
+        return parent_of(self.provider, vm.id) in origins

@@ -88,7 +88,10 @@ class Provider(Protocol):
         ...
 
     def branch(self, commit: CommitId, count: int = 1) -> list[VmId]:
-        """`count` machines that start from a snapshot. They carry no labels yet."""
+        """Machines that start from a snapshot: at least one, and at most `count`. They carry no labels yet.
+
+        Fewer come where the answer names fewer, or where a later one is refused; `Transient` when none is named.
+        """
         ...
 
     def commit(self, vm: VmId, name: str) -> CommitId:

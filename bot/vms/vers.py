@@ -1,6 +1,7 @@
 """Vers over HTTP: the `Provider` of machines, real or local."""
 
 import base64
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from bot.core.errors import (
+    BotError,
     Conflict,
     Forbidden,
     NotFound,
@@ -24,6 +26,8 @@ from bot.vms import wire
 from bot.vms.base import CommitInfo, SshKey, VmInfo, VmMetadata, VmState
 from bot.vms.calls import CREATE_TIMEOUT_S, FOREIGN, READ_TIMEOUT_S, Calls
 from bot.vms.profile import LIST_PATHS, PAUSE_WORDS, Profile
+
+log = logging.getLogger(__name__)
 
 HOST_KEY_PATH = "/etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -140,16 +144,30 @@ class VersProvider:
         return self._branch(f"/vm/branch/by_commit/{_part(commit)}", doing, count)
 
     def branch_vm(self, vm: VmId, count: int = 1) -> list[VmId]:
-        """`count` machines that go on from where a machine is now. They carry no labels yet."""
+        """At most `count` machines that go on from where a machine is now. They carry no labels yet."""
         return self._branch(f"/vm/branch/by_vm/{_part(vm)}", f"branching {count} from machine {vm}", count)
 
     def _branch(self, path: str, doing: str, count: int) -> list[VmId]:
         if self._one_by_one and count > 1:
-            return [vm for _ in range(count) for vm in self._branch(path, doing, 1)]
+            return self._branch_singly(path, doing, count)
         body = self._calls.creating(path, doing, None, {"count": str(count)})
         made = [VmId(vm.vm_id) for vm in wire.read(wire.WireBranched, body, doing).vms]
-        if len(made) != count:
-            raise Transient(f"{doing}: Vers named {len(made)} machines; others may exist")
+        for surplus in made[count:]:
+            self.delete(surplus)
+        if not made:
+            raise Transient(f"{doing}: Vers named no machine; some may exist")
+        return made[:count]
+
+    def _branch_singly(self, path: str, doing: str, count: int) -> list[VmId]:
+        made: list[VmId] = []
+        for _ in range(count):
+            try:
+                made += self._branch(path, doing, 1)
+            except BotError as error:
+                if not made:
+                    raise
+                log.warning("%s: only %d: %s", doing, len(made), error)
+                break
         return made
 
     def delete(self, vm: VmId) -> None:
@@ -159,14 +177,17 @@ class VersProvider:
         except NotFound:
             return
         except Forbidden:
-            # Vers answers 403, not 404, for a machine that is gone: only the list tells which it was.
-            if any(info.id == vm for info in self.vms()):
+            # Vers answers 403, not 404, for a machine that is gone: only the list tells which it was. One of another
+            # key is there, too: it bills, and a former key of ours may have made it.
+            if any(listed.vm_id == vm for listed in self._listed()):
                 raise
 
     def vms(self) -> list[VmInfo]:
-        # The list spans all owners of an organisation; ours carry our key's id.
-        listed = wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
-        return [self._own(vm.info()) for vm in listed if vm.owner_id == self._owner]
+        return [self._own(vm.info()) for vm in self._listed() if vm.owner_id == self._owner]
+
+    def _listed(self) -> tuple[wire.WireVm, ...]:
+        """The machines of all owners of an organisation; ours carry our key's id."""
+        return wire.read(tuple[wire.WireVm, ...], self._list(), "listing machines")
 
     def _list(self) -> bytes:
         known, *others = _first(self._list_path, LIST_PATHS)
@@ -233,17 +254,20 @@ class VersProvider:
         except NotFound:
             return
         except Forbidden:
-            if any(info.id == commit for info in self.commits()):
+            if any(listed.commit_id == commit for listed in self._listed_commits()):
                 raise
 
     def commits(self) -> list[CommitInfo]:
-        found: list[CommitInfo] = []
+        return [commit.info() for commit in self._listed_commits() if commit.owner_id == self._owner]
+
+    def _listed_commits(self) -> list[wire.WireCommit]:
+        found: list[wire.WireCommit] = []
         offset = 0
         while True:
             params = {"limit": str(_PAGE), "offset": str(offset)}
             body = self._calls.repeatable("GET", "/commits", "listing commits", params=params)
             page = wire.read(wire.WireCommitPage, body, "listing commits")
-            found += [commit.info() for commit in page.commits if commit.owner_id == self._owner]
+            found += page.commits
             offset += len(page.commits)
             if not page.commits or offset >= page.total:
                 return found

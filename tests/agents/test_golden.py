@@ -18,6 +18,7 @@ from bot.pipeline.journal.database import metadata, open_database
 from bot.pipeline.journal.fleet import Fleet
 from bot.vms.base import Shell
 from tests.agents.conftest import DEPLOYMENT, MODEL, TEMPLATES, World
+from tests.contracts.conftest import striking
 from tests.waiting import wait_until
 
 
@@ -155,6 +156,20 @@ def test_a_script_that_fails_leaves_no_machine(world: World, tmp_path: Path) -> 
         broken.images().ensure(lambda _: None)
     assert world.provider.vms() == []
     assert not [commit for commit in world.provider.commits() if commit.name == broken.images().name]
+
+
+def test_a_machine_whose_origin_is_not_told_hides_no_image(world: World, local_vers: Running) -> None:
+    """The images are listed, with those users that are known."""
+    vm = world.provider.create(memory_mib=512, disk_mib=1024, vcpus=1, labels={"purpose": "origin"})
+    commit = world.provider.commit(vm, f"swarm-golden-{DEPLOYMENT}-{'0' * 12}")
+    try:
+        with striking(local_vers) as strike:
+            strike(f"GET /vm/{vm}/metadata", "before", status=403)
+            listed = world.images().stock().images()
+        assert commit in [image.commit for image in listed]
+    finally:
+        world.provider.delete(vm)
+        world.provider.delete_commit(commit)
 
 
 def test_names_that_look_like_secrets() -> None:

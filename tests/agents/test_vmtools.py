@@ -1,12 +1,15 @@
 """The machine tools, called by real pi on real machines of the local Vers."""
 
+import base64
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from bot.core.models import AgentLabel, AgentState, CommitId
+from bot.agents.outside import Outside
+from bot.core.models import AgentLabel, AgentState, CommitId, VmId
 from tests.agents.building import ARCHITECT, Build, Building, answer, calls_of, turns
 from tests.agents.conftest import World
 from tests.agents.scripted import Block, call, results, say
@@ -101,6 +104,10 @@ def test_copies_snapshots_and_budget(world: World, build: Build) -> None:
             found["vm"] = made(messages)
         if turn == 6:
             found["commit"] = made(messages, "commitId")
+        if turn == 7:
+            found["restored"] = made(messages)
+        if turn == 9:
+            world.provider.delete(VmId(found["restored"]))
         return [
             lambda: [
                 call(
@@ -115,7 +122,10 @@ def test_copies_snapshots_and_budget(world: World, build: Build) -> None:
                 call("vers_vm_copy", vmId=found["vm"], localPath="back", remotePath="there/app/bin", direction="from_vm"),
                 call("vers_vm_copy", vmId=found["vm"], localPath="../x", remotePath="there", direction="from_vm"),
             ],
-            lambda: [call("vers_vm_state", vmId=found["vm"], state="Paused")],
+            lambda: [
+                call("vers_vm_state", vmId=found["vm"], state="Paused"),
+                call("bash", command="until grep -q paused /root/.swarm/registry.json; do sleep 0.1; done", timeout=20),
+            ],
             lambda: [call("vers_vm_state", vmId=found["vm"], state="Running"), call("vers_vm_commit", vmId=found["vm"])],
             lambda: [call("vers_vm_restore", commitId=found["commit"])],
             lambda: [
@@ -126,7 +136,7 @@ def test_copies_snapshots_and_budget(world: World, build: Build) -> None:
                 call("vers_vm_restore", commitId="11111111-2222-3333-4444-555555555555"),
             ],
             lambda: [call("vers_vm_create"), call("vers_swarm_spawn", count=1), call("vers_vms")],
-            lambda: [call("vers_vm_delete", vmId=found["vm"])],
+            lambda: [call("vers_vm_delete", vmId=found["vm"]), call("vers_vms")],
             lambda: [say("done")],
         ][turn]()  # fmt: skip
 
@@ -146,9 +156,14 @@ def test_copies_snapshots_and_budget(world: World, build: Build) -> None:
     paused, running = calls_of(world, run, "vers_vm_state")
     assert answer(paused).endswith("is paused.")
     assert answer(running).endswith("is running.")
-    (restored,) = calls_of(world, run, "vers_vm_restore")[:1]
-    clone = swarm._machines.shell(json.loads(answer(restored))["vmId"])
+    assert "timed out" not in json.dumps(world.model.asked[-1]), "the registry says that it is paused"
+    clone = swarm._machines.shell(json.loads(answer(calls_of(world, run, "vers_vm_branch")[0]))["vmId"])
     assert clone.run("stat -c %a /root/workspace/there/app/run.sh").text.strip() == "755"
+    states = {
+        row["vmId"]: row["state"] for row in json.loads(answer(calls_of(world, run, "vers_vms")[1]))["vms"]
+    }
+    assert states[found["restored"]] == "gone"
+    assert "running" in states.values()
     said = "\n".join(answer(row) for row in world.fleet.calls(run))
     for sentence in (
         "is no machine of this swarm",
@@ -200,6 +215,28 @@ def test_a_snapshot_of_an_agents_machine(world: World, build: Build) -> None:
     assert seen == [], "neither a bearer nor a pi"
     twin = json.loads(swarm.shell_of(AgentLabel("twin")).read_file("/root/.swarm/identity.json"))
     assert twin["agentId"] == "twin"
+
+
+def test_a_silent_command_keeps_its_output(world: World, build: Build) -> None:
+    """However old the file is that it prints to; of those that have ended it goes."""
+    swarm = build(world.new_run(), outside=Outside(), warm_workers=0)
+    swarm.take_orders()
+    vm = json.loads(swarm.order("made", "vers_vm_create", {})["text"])["vmId"]
+    shell = swarm._machines.shell(vm)
+
+    def run(order: str, command: str) -> str:
+        given = {"vmId": vm, "command": command, "cwd": "/"}
+        text = json.loads(swarm.order(order, "vm_exec", given)["text"])
+        return base64.b64decode(text["data"]).decode()
+
+    with ThreadPoolExecutor(1) as pool:
+        silent = pool.submit(run, "silent", "until [ -e /tmp/go ]; do sleep 0.1; done; echo at last")
+        wait_until(lambda: shell.run("ls /run/swarm-exec/silent/out", check=False).stdout, 20, "it runs")
+        assert run("ended", "echo early") == "early\n"
+        shell.run("touch -d '20 minutes ago' /run/swarm-exec/*/*")
+        assert run("after", "echo after; touch /tmp/go") == "after\n"
+        assert silent.result(30) == "at last\n"
+    assert shell.run("ls /run/swarm-exec/ended").text.split() == ["end", "pid"]
 
 
 def test_a_call_that_pi_gave_up_ends_its_command(world: World, build: Build) -> None:

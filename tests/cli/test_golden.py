@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.agents.golden import find_image
 from bot.agents.golden_stock import GoldenStock
 from bot.cli.golden import images_of
 from bot.cli.place import place_of
@@ -77,6 +78,26 @@ def test_former_images_go_after_a_day(settings: Settings, journal: Fleet) -> Non
         left = {commit.id for commit in vers.commits()}
         assert {present, others} <= left
         assert former not in left
+    finally:
+        vers.delete(vm)
+        for commit in commits:
+            vers.delete_commit(commit)
+
+
+def test_an_image_that_nobody_wrote_down_is_found_by_its_name(settings: Settings, journal: Fleet) -> None:
+    """Its builder was killed before the tag and the row: the newest is used, and another of the same name is a former one."""
+    vers = place_of(settings).vers
+    vm = vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels={})
+    name, recipe = "swarm-golden-b3-00000000000a", "0" * 64
+    older, newest = commits = [vers.commit(vm, name) for _ in range(2)]
+    try:
+        assert find_image(vers, journal, recipe, "swarm-golden-b3-00000000000b") is None
+        assert find_image(vers, journal, recipe, name) == newest
+        assert (journal.golden(recipe), vers.tagged(name)) == (newest, newest)
+        stock = GoldenStock(vers, journal, "b3", present=name)
+        assert {image.commit: image.present for image in stock.images()} == {older: False, newest: True}
+        assert [image.commit for image in stock.delete_former(older_than_s=0)] == [older]
+        assert find_image(vers, journal, recipe, name) == newest
     finally:
         vers.delete(vm)
         for commit in commits:

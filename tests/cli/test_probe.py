@@ -6,14 +6,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from bot.cli.litter import Litter
 from bot.cli.place import place_of
-from bot.cli.probe import shape
+from bot.cli.probe import Probe, shape
 from bot.core.errors import NotFound, Permanent
 from bot.core.models import VmId
+from bot.local.vers.server import Running
 from bot.settings import Settings
 from bot.vms.profile import Profile, file_of, store, stored
 from bot.vms.vers import VersProvider
 from tests.cli.conftest import Say
+from tests.contracts.conftest import striking
 from tests.waiting import wait_until
 
 
@@ -47,6 +50,41 @@ def test_every_question_is_answered(swarm_bot: Say, settings: Settings) -> None:
     )
     assert stored(settings.swarm_cache, settings.vers_url).url == settings.vers_url
     file_of(settings.swarm_cache, settings.vers_url).unlink()
+
+
+@pytest.mark.machines
+def test_a_branch_whose_answer_is_lost_leaves_nothing(settings: Settings, local_vers: Running) -> None:
+    """Its machines have no label, but the probe's snapshot is where they come from; the other questions are answered."""
+    at = place_of(settings)
+    before = {vm.id for vm in at.vers.vms()}, {commit.id for commit in at.vers.commits()}
+    with striking(local_vers) as strike:
+        strike("POST /vm/branch/by_commit/*", "cut")
+        found = Probe(at, exec_seconds=1).run()
+    assert set(found.failures) == {"branch"}
+    assert found.state_after_commit == "running"
+    assert ({vm.id for vm in at.vers.vms()}, {commit.id for commit in at.vers.commits()}) == before
+
+
+@pytest.mark.machines
+def test_one_failed_deletion_does_not_spare_the_rest(settings: Settings, local_vers: Running) -> None:
+    """What is left is named; what lost answers made is found by its labels, its name and its origin."""
+    at = place_of(settings)
+    made = Litter(at.vers, at.labels(purpose="probe", build="litter"), "litter-probe", branching=True)
+    stays, goes, lost = (
+        at.vers.create(memory_mib=512, disk_mib=1024, vcpus=1, labels=made.labels) for _ in range(3)
+    )
+    commit = at.vers.commit(goes, made.name)
+    (child,) = at.vers.branch(commit)
+    made.vms += [stays, goes]
+    with striking(local_vers) as strike:
+        strike(f"DELETE /vm/{stays}", "before", status=409)
+        with pytest.raises(Permanent, match=f"machine {stays}") as caught:
+            made.clear()
+    assert goes not in str(caught.value)
+    assert {vm.id for vm in at.vers.vms()} & {stays, goes, lost, child} == {stays}
+    assert commit not in {each.id for each in at.vers.commits()}
+    made.clear()
+    assert stays not in {vm.id for vm in at.vers.vms()}
 
 
 def test_a_profile_is_kept_per_installation(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from bot.agents.snapshots import delete_snapshots
-from bot.cli.errand import bury_the_dead
+from bot.cli.burying import bury_the_dead
 from bot.cli.place import operators_deployment, place_of
 from bot.cli.wiring import stores
 from bot.core.errors import UserError
@@ -110,7 +110,7 @@ def test_what_a_killed_process_left_goes_with_the_next(settings: Settings) -> No
             kept.fleet.bind(row.intent, made[name])
             kept.fleet.intend_commit(run, f"snapshot-{name}")
             kept.fleet.bind_commit(f"snapshot-{name}", vers.commit(made[name], f"snapshot-{name}"))
-        assert bury_the_dead(settings, lambda pid: pid == 2) == 1
+        assert bury_the_dead(settings, lambda facts: facts["pid"] == 2) == 1
         left = {vm.id for vm in vers.vms()}
         assert made["dead"] not in left
         assert {made["alive"], made["elsewhere"]} <= left

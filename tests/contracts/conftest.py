@@ -1,24 +1,24 @@
-"""A line to machines of a local Vers, and its fault switch."""
+"""A line to machines of a Vers, and the fault switch of a local one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bot.core.models import CommitId, VmId
 from bot.local.vers.server import Running
+from bot.settings import Settings
 from bot.vms.ssh import SshConnector
 from bot.vms.vers import VersProvider
 
 Strike = Callable[..., None]
 
 
-def connector(vers: Running, provider: VersProvider, front: str = "") -> SshConnector:
+def connector(vers: Settings, provider: VersProvider, front: str = "") -> SshConnector:
     """Lines through the front, or through what stands before it."""
     return SshConnector(
-        provider, vm_domain=vers.vm_domain, front=front or vers.front, ca_file=Path(vers.ca_file), patience_s=10.0
+        provider, vm_domain=vers.vers_vm_domain, front=front or vers.vers_front, ca_file=vers.vers_ca_file, patience_s=10.0
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A provider's bad days, struck by the local Vers' own switch, as the product's client meets them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from bot.core.errors import Transient
 from bot.core.models import CommitId, VmId
 from bot.local.vers.server import Running
 from bot.vms.vers import VersProvider
+from tests.cli.conftest import settings_at
 from tests.contracts.conftest import Strike, connector, striking, unlabelled_children
 
 pytestmark = pytest.mark.machines
@@ -112,13 +114,13 @@ def test_a_deletion_that_fails(
 
 
 def test_a_slow_boot_and_a_line_that_is_refused_are_waited_for(
-    local_vers: Running, provider: VersProvider, image: CommitId, strike: Strike
+    local_vers: Running, provider: VersProvider, image: CommitId, strike: Strike, tmp_path: Path
 ) -> None:
     """Running for the API is not yet reachable."""
     strike("BOOT *", "delay", seconds=1.0)
     strike("SSH *", "refuse", times=3)
     (made,) = provider.branch(image)
-    shell = connector(local_vers, provider)(made)
+    shell = connector(settings_at(local_vers, tmp_path), provider)(made)
     assert shell.run("echo up").text == "up\n"
     shell.close()
     provider.delete(made)

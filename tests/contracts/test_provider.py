@@ -1,6 +1,7 @@
 """What every `Provider` with its `Connect` must do, shown on the local Vers: real machines, real sshd, real TLS.
 
-The same tests hold for the real service; they use nothing of the stand-in but its address and its fault switch.
+With `-m live` and VERS_API_KEY the same tests ask the real service, or whatever Vers the settings lead to. Those that need
+the stand-in's fault switch, or a relay before its front, are skipped there.
 """
 
 import os
@@ -21,7 +22,7 @@ from bot.core.errors import Conflict, NotFound, Permanent, Transient, Unauthenti
 from bot.core.models import CommitId, VmId
 from bot.local.vers.habits import DEFAULT, Habits, named
 from bot.local.vers.server import Running, start
-from bot.settings import load_settings
+from bot.settings import Settings, load_settings
 from bot.vms.base import SshKey, VmState
 from bot.vms.profile import Profile
 from bot.vms.ssh import LineLost, SshConnector, SshShell
@@ -44,37 +45,62 @@ PROFILES = {
 }
 
 
-@pytest.fixture(scope="module", params=PROFILES)
-def habits(request: pytest.FixtureRequest) -> Habits:
-    return PROFILES[request.param]
+LIVE = "live"
+
+
+@pytest.fixture(scope="module", params=[*PROFILES, pytest.param(LIVE, marks=pytest.mark.live)])
+def habits(request: pytest.FixtureRequest) -> Habits | None:
+    """None: those of the real service, which nobody has told."""
+    return PROFILES.get(request.param)
 
 
 @pytest.fixture(scope="module")
-def vers(habits: Habits, local_vers: Running) -> Iterator[Running]:
-    """A server with these habits."""
-    if habits == Habits():
-        yield local_vers
-        return
-    with start(load_settings().swarm_cache, habits=habits) as other:
-        yield other
+def server(habits: Habits | None, request: pytest.FixtureRequest) -> Iterator[Running | None]:
+    """A local server with these habits."""
+    if habits is None:
+        yield None
+    elif habits == Habits():
+        yield request.getfixturevalue("local_vers")
+    else:
+        with start(load_settings().swarm_cache, habits=habits) as other:
+            yield other
 
 
 @pytest.fixture(scope="module")
-def profile(vers: Running, tmp_path_factory: pytest.TempPathFactory) -> Profile:
+def vers(server: Running | None, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Where to work."""
+    folder = tmp_path_factory.mktemp("contract")
+    if server is not None:
+        return settings_at(server, folder)
+    settings = load_settings()
+    if not settings.vers_api_key.get_secret_value():
+        pytest.skip("VERS_API_KEY is not set")
+    return settings.model_copy(update={"swarm_cache": folder, "deployment": "contract"})
+
+
+@pytest.fixture(scope="module")
+def stand_in(server: Running | None) -> Running:
+    """The local server, for what the real service has not got."""
+    if server is None:
+        pytest.skip("the real service has no fault switch, and no front on loopback")
+    return server
+
+
+@pytest.fixture(scope="module")
+def profile(vers: Settings) -> Profile:
     """What the probe finds there."""
-    settings = settings_at(vers, tmp_path_factory.mktemp("probe"))
-    return Probe(place_of(settings), exec_seconds=4).run()
+    return Probe(place_of(vers), exec_seconds=4).run()
 
 
 @pytest.fixture(scope="module")
-def provider(vers: Running, profile: Profile) -> Iterator[VersProvider]:
+def provider(vers: Settings, server: Running | None, profile: Profile) -> Iterator[VersProvider]:
     with VersProvider(
-        url=vers.base_url,
-        api_key=vers.api_key,
-        vm_domain=vers.vm_domain,
+        url=vers.vers_url,
+        api_key=vers.vers_api_key.get_secret_value(),
+        vm_domain=vers.vers_vm_domain,
         deployment_labels=LABELS,
-        address=LocalAddresses(vers.publish_url),
-        patience_s=5.0,
+        address=LocalAddresses(vers.vers_publish_url) if vers.vers_publish_url else None,
+        patience_s=5.0 if server else 60.0,
         profile=profile,
     ) as made:
         yield made
@@ -88,22 +114,28 @@ def vm(provider: VersProvider) -> Iterator[VmId]:
 
 
 @pytest.fixture(scope="module")
-def relay(vers: Running) -> Iterator[Relay]:
-    made = Relay(vers.front)
+def relay(stand_in: Running) -> Iterator[Relay]:
+    made = Relay(stand_in.front)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def shell(vers: Running, provider: VersProvider, vm: VmId, relay: Relay) -> Iterator[SshShell]:
-    made = connector(vers, provider, relay.address)(vm, timeout_s=60)
+def shell(
+    vers: Settings, server: Running | None, provider: VersProvider, vm: VmId, request: pytest.FixtureRequest
+) -> Iterator[SshShell]:
+    front = request.getfixturevalue("relay").address if server else ""
+    made = connector(vers, provider, front)(vm, timeout_s=60)
     yield made
     made.close()
 
 
-def test_the_probe_finds_what_is_so(habits: Habits, profile: Profile) -> None:
+def test_the_probe_finds_what_is_so(habits: Habits | None, profile: Profile) -> None:
     """Every habit, and the client is told."""
     assert profile.failures == {}
+    assert profile.forwarding is True
+    if habits is None:
+        return
     assert (profile.list_paths, profile.pause_words) == (habits.list_paths, habits.pause_words)
     assert profile.state_after_commit == ("paused" if habits.commit_pauses else "running")
     assert profile.branch_count == (habits.max_branches or 2)
@@ -144,7 +176,9 @@ def test_what_does_not_exist_is_not_found(provider: VersProvider) -> None:
     provider.delete_commit(CommitId(str(uuid.uuid4())))
 
 
-def test_snapshots_branch_into_machines_of_their_own(vers: Running, provider: VersProvider, vm: VmId) -> None:
+def test_snapshots_branch_into_machines_of_their_own(
+    vers: Settings, provider: VersProvider, vm: VmId
+) -> None:
     """Files of the parent, writes apart, lost names found by their origin, and no deletion under living machines."""
     provider.write_file(vm, "/root/seen", b"parent")
     commit = provider.commit(vm, "contract-golden")
@@ -178,12 +212,12 @@ def test_snapshots_branch_into_machines_of_their_own(vers: Running, provider: Ve
 
 
 def test_an_answer_that_is_lost_leaves_a_machine_that_can_be_found(
-    vers: Running, provider: VersProvider, vm: VmId
+    stand_in: Running, provider: VersProvider, vm: VmId
 ) -> None:
     """The branch happens, its answer does not come, nothing is repeated, and the machine is found by its origin."""
     commit = provider.commit(vm, "contract-lost")
     try:
-        with striking(vers) as strike:
+        with striking(stand_in) as strike:
             strike("POST /vm/branch/by_commit/*", "cut")
             with pytest.raises(Transient):
                 provider.branch(commit)
@@ -219,7 +253,7 @@ def test_the_accounts_variables_are_read(provider: VersProvider) -> None:
 
 
 def test_another_host_key_or_authority_is_refused(
-    vers: Running, provider: VersProvider, vm: VmId, tmp_path: Path
+    vers: Settings, provider: VersProvider, vm: VmId, tmp_path: Path
 ) -> None:
     """The real sshd and the real front, with a pin and an authority that are not theirs."""
 
@@ -227,15 +261,15 @@ def test_another_host_key_or_authority_is_refused(
         def key(self, vm: VmId) -> SshKey:
             return SshKey(super().key(vm).private_key, new_key()[1])
 
-    ca_file = Path(vers.ca_file)
+    domain, front = vers.vers_vm_domain, vers.vers_front
     with pytest.raises(Unauthentic, match="host key"):
-        WrongPin(provider, vm_domain=vers.vm_domain, front=vers.front, ca_file=ca_file)(vm)
-    other = certificate(tmp_path, f"{vm}.{vers.vm_domain}")
+        WrongPin(provider, vm_domain=domain, front=front, ca_file=vers.vers_ca_file)(vm)
+    other = certificate(tmp_path, f"{vm}.{domain}")
     with pytest.raises(Unauthentic, match="certificate"):
-        SshConnector(provider, vm_domain=vers.vm_domain, front=vers.front, ca_file=other)(vm)
+        SshConnector(provider, vm_domain=domain, front=front, ca_file=other)(vm)
 
 
-def test_a_machine_that_is_gone_is_told(vers: Running, provider: VersProvider) -> None:
+def test_a_machine_that_is_gone_is_told(vers: Settings, provider: VersProvider) -> None:
     """Within the time of a look at its state, not at the end of the patience."""
     started = time.monotonic()
     with pytest.raises(NotFound):
@@ -348,10 +382,10 @@ def test_an_unprivileged_process_streams_through_a_forwarded_port(shell: SshShel
 
 
 def test_a_port_that_a_dead_line_still_holds_is_taken_over(
-    vers: Running, provider: VersProvider, vm: VmId
+    vers: Settings, stand_in: Running, provider: VersProvider, vm: VmId
 ) -> None:
     """A line that broke without a word leaves an sshd that listens; the next line does not wait for its end."""
-    relay = Relay(vers.front)
+    relay = Relay(stand_in.front)
     dead = connector(vers, provider, relay.address)(vm)
     living = connector(vers, provider)(vm)
     service, other = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))

@@ -103,6 +103,28 @@ def test_orphans_go_when_they_are_old(yard: Yard, labels: dict[str, str]) -> Non
     yard.provider.delete_commit(commit)
 
 
+def test_what_a_lost_answer_left_of_a_builds_own_snapshot_goes(
+    yard: Yard, fault: Callable[[str], None]
+) -> None:
+    """Nobody labelled it and no row knows it; and one whose origin is not told now does not spare it."""
+    source = yard.machine(OURS)
+    yard.fleet.intend_commit(RUN, "reaped-own")
+    commit = yard.provider.commit(source, "reaped-own")
+    yard.fleet.bind_commit("reaped-own", commit)
+    yard.provider.delete(source)
+    untold, lost = yard.provider.branch(commit, 2)
+    yard.runs.end(RUN, RunState.FAILED, "")
+    assert yard.sweep() == 0, "its row may still be on its way"
+    yard.ahead_s = ORPHAN_AGE_S + 60
+    fault(f"GET /vm/{untold}/metadata")
+    assert yard.sweep() == 1
+    assert yard.alive(untold)
+    assert not yard.alive(lost)
+    assert yard.sweep() == 1
+    assert not yard.alive(untold)
+    assert commit not in {each.id for each in yard.provider.commits()}
+
+
 @pytest.mark.parametrize("labels", [{}, {"app": "something-else"}, {**OURS, "deployment": "another"}])
 def test_machines_of_others_stay(yard: Yard, labels: dict[str, str]) -> None:
     """The account may have machines that are none of our business."""

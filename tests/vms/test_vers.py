@@ -13,6 +13,7 @@ from bot.core.models import CommitId, VmId
 from bot.vms import wire
 from bot.vms.base import Provider, VmState
 from bot.vms.calls import FOREIGN, NotSent
+from bot.vms.profile import Profile
 from bot.vms.vers import LocalAddresses, VersProvider
 
 OWNER = "11111111-2222-3333-4444-555555555555"
@@ -66,6 +67,32 @@ def test_the_list_shows_only_machines_of_our_key() -> None:
     )
     [vm] = provider(script).vms()
     assert (vm.id, vm.state, vm.labels) == ("a", VmState.RUNNING, {"run": "r"})
+
+
+def branched(*vms: str) -> httpx.Response:
+    return httpx.Response(201, json={"vms": [{"vm_id": vm} for vm in vms]})
+
+
+def test_machines_that_are_named_are_never_thrown_away() -> None:
+    """Fewer than asked are handed over; a surplus is deleted; none at all is unclear."""
+    commit = CommitId("c")
+    assert provider(Scripted(branched("a", "b"))).branch(commit, 3) == ["a", "b"]
+    more = Scripted(branched("a", "b"), httpx.Response(200))
+    assert provider(more).branch(commit) == ["a"]
+    assert (more.requests[1].method, more.requests[1].url.path) == ("DELETE", "/api/v1/vm/b")
+    with pytest.raises(Transient, match="named no machine"):
+        provider(Scripted(branched())).branch(commit)
+
+
+@pytest.mark.parametrize(
+    ("answer", "made"), [(httpx.Response(403), ["a", "b"]), (branched("c"), ["a", "b", "c"])]
+)
+def test_one_by_one_those_before_a_refusal_are_handed_over(answer: httpx.Response, made: list[str]) -> None:
+    """The first refusal is an error, for nothing came."""
+    single = {"profile": Profile(branch_count=1)}
+    assert provider(Scripted(branched("a"), branched("b"), answer), **single).branch(CommitId("c"), 3) == made
+    with pytest.raises(Forbidden):
+        provider(Scripted(httpx.Response(403)), **single).branch(CommitId("c"), 3)
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -196,14 +223,6 @@ def test_a_creating_call_that_was_never_sent_is_repeated() -> None:
     assert provider(script).branch(CommitId("c")) == ["a"]
 
 
-def test_a_branch_that_names_too_few_machines_is_unclear() -> None:
-    """The caller has to look for the others."""
-    script = Scripted(httpx.Response(201, json={"vms": [{"vm_id": "a"}]}))
-    with pytest.raises(Transient, match="others may exist"):
-        provider(script).branch(CommitId("c"), 3)
-    assert script.requests[0].url.params["count"] == "3"
-
-
 @pytest.mark.parametrize("body", ["", "null", "[]", '{"vms": 3}', '{"vms": [{}]}', "<html>"])
 def test_an_answer_of_another_shape_is_an_error(body: str) -> None:
     """Nothing is guessed from a body that we do not understand."""
@@ -219,6 +238,20 @@ def test_deleting_what_is_gone_is_fine() -> None:
     there = Scripted(httpx.Response(403, json={"error": "Forbidden"}), httpx.Response(200, json=[listed(VM)]))
     with pytest.raises(Forbidden):
         provider(there).delete(VM)
+
+
+def test_what_belongs_to_another_key_is_not_taken_for_gone() -> None:
+    """It bills still: after a change of keys, the former one's machines and snapshots are refused with 403, too."""
+    refused = httpx.Response(403, json={"error": "Forbidden"})
+    machine = Scripted(refused, httpx.Response(200, json=[listed(VM, owner="the former key")]))
+    with pytest.raises(Forbidden):
+        provider(machine).delete(VM)
+    commit = {"commit_id": "c", "owner_id": "the former key", "name": "n", "created_at": ""}
+    snapshot = Scripted(refused, httpx.Response(200, json={"commits": [commit], "total": 1}))
+    with pytest.raises(Forbidden):
+        provider(snapshot).delete_commit(CommitId("c"))
+    gone = Scripted(refused, httpx.Response(200, json={"commits": [commit], "total": 1}))
+    provider(gone).delete_commit(CommitId("another"))
 
 
 def test_a_commit_with_living_machines_stays() -> None:

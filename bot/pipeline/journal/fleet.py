@@ -151,6 +151,12 @@ class Fleet:
             rows = db.execute(query.order_by(commits.c.created_at, commits.c.name)).all()
         return {row.name: row.commit_id and CommitId(row.commit_id) for row in rows}
 
+    def snapshots(self) -> list[CommitId]:
+        """The snapshots that the runs have."""
+        query = select(commits.c.commit_id).where(commits.c.state != "gone", commits.c.commit_id.is_not(None))
+        with self._reader.begin() as db:
+            return [CommitId(commit) for commit in db.execute(query).scalars()]
+
     def runs_with_commits(self) -> list[RunId]:
         """The runs that have or intend snapshots."""
         query = select(commits.c.run).where(commits.c.state != "gone").distinct()
