@@ -22,7 +22,7 @@ from bot.core.decisions import (
     ShowAgain,
     StartBuild,
 )
-from bot.core.errors import BotError, Transient, UserError
+from bot.core.errors import BotError, NotFound, Transient, UserError
 from bot.core.events import Event, IssueLabeled, IssueUnlabeled, PullRequestClosed, load_event
 from bot.core.installations import InstallationEvent
 from bot.core.models import Brief, OrderKind, Repo, RunId, RunState
@@ -146,6 +146,8 @@ class Intake:
 
     def _end(self, decision: EndIssue | EndPullRequest, case: _Case) -> str:
         repo, sender, event = case.concern.repo, case.concern.sender, case.event
+        if isinstance(event, IssueUnlabeled) and self._labelled(event, case.repository):
+            return "the label was taken off and put on again since"
         if isinstance(decision, EndIssue):
             return self.lifecycle.end_issue(repo, decision.issue, sender, decision.reason)
         merged = event.head_branch if isinstance(event, PullRequestClosed) and event.merged else ""
@@ -172,7 +174,7 @@ class Intake:
                 return f"refused @{case.concern.sender}: {why}"
 
     def _start(self, decision: StartBuild, case: _Case) -> str:
-        if isinstance(case.event, IssueLabeled) and not self._still_labelled(case.event, case.repository):
+        if isinstance(case.event, IssueLabeled) and not self._labelled(case.event, case.repository):
             return "the label came late: it is gone again, or the issue is closed"
         run, earlier = run_id_of(case.delivery), case.builds[0].request if case.builds else None
         request = requests.request_of(case.event, decision, case.delivery, earlier)
@@ -188,9 +190,12 @@ class Intake:
         return f"build {run} {'queued' if made else 'was queued before'}"
 
     @staticmethod
-    def _still_labelled(event: IssueLabeled, repository: Repository) -> bool:
-        """A webhook may come days after what it tells of; what took the label back may have come before it, or be lost."""
-        issue = repository.issue(event.issue)
+    def _labelled(event: IssueLabeled | IssueUnlabeled, repository: Repository) -> bool:
+        """Whether the label is on an open issue now: a webhook may come days after what it tells of, and after what undid that."""
+        try:
+            issue = repository.issue(event.issue)
+        except NotFound:
+            return False
         return issue.state == "open" and event.label.casefold() in map(str.casefold, issue.labels)
 
     def _answered(self, answer: str, case: _Case) -> str:
