@@ -96,15 +96,23 @@ def serve(name: str, *, local: bool, rate: float) -> None:
 def spawn(count: int, *, labels: tuple[str, ...], local: bool, rate: float, name: str, as_json: bool) -> None:
     """Spawn COUNT workers; without a swarm, one begins, and a process in the background serves it."""
     with journal() as kept:
-        try:
-            run = find_swarm(kept, name).id
-        except UserError:
-            if name:
-                raise
-            run = begin_swarm(kept, local=local, rate=rate)
+        run = _found_or_begun(kept, name, local=local, rate=rate)
         params = {"count": count, **({"labels": list(labels)} if labels else {})}
         _order(kept, run, "vers_swarm_spawn", params, _SPAWN_LIMIT_S, quiet=True, as_json=as_json)
         _show(kept, run, as_json=as_json)
+
+
+def _found_or_begun(kept: wiring.Stores, name: str, *, local: bool, rate: float) -> RunId:
+    """A swarm that takes orders; somebody else may have begun it a moment ago."""
+    try:
+        found = find_swarm(kept, name)
+    except UserError:
+        if name:
+            raise
+        return begin_swarm(kept, local=local, rate=rate)
+    if found.phase is not Phase.SWARM and is_served(found):
+        await_served(kept, found.id, lambda: is_served(kept.runs.get(found.id)), _START_LIMIT_S)
+    return found.id
 
 
 @commands.command()
@@ -237,7 +245,7 @@ def begin_swarm(kept: wiring.Stores, *, local: bool, rate: float) -> RunId:
     try:
         await_served(kept, run, lambda: process.poll() is None, _START_LIMIT_S)
     except UserError as error:
-        raise UserError(f"{error}\n{log.read_text(errors='replace')[-2000:]}") from error
+        raise UserError(f"{error}:\n{log.read_text(errors='replace')[-2000:]}") from error
     kept.runs.keep(run, begun_in=str(Path.cwd()))
     note(f"swarm {run} is served by process {process.pid}; its log is {log}")
     return run
@@ -259,9 +267,9 @@ def await_served(kept: wiring.Stores, run: RunId, alive: Callable[[], bool], lim
         if served:
             return
         if not alive():
-            raise UserError("the swarm could not be started:")
+            raise UserError("the swarm could not be started")
         time.sleep(_LOOK_EVERY_S)
-    raise UserError(f"the swarm takes no orders after {limit_s:g} s:")
+    raise UserError(f"the swarm takes no orders after {limit_s:g} s")
 
 
 def _order(

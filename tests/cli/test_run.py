@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from bot.core.errors import UserError
 from bot.core.models import BuildRequest, CommitId, Repo, RunId
 from bot.local.model.server import start as start_model
 from bot.pipeline.folder import require_empty
+from bot.pipeline.journal.fleet import Fleet
 from bot.pipeline.journal.migrate import migrate
 from bot.settings import Settings
 from tests.cli.conftest import ROOT, Say
@@ -110,11 +112,16 @@ def test_what_a_killed_process_left_goes_with_the_next(settings: Settings) -> No
             kept.fleet.bind(row.intent, made[name])
             kept.fleet.intend_commit(run, f"snapshot-{name}")
             kept.fleet.bind_commit(f"snapshot-{name}", vers.commit(made[name], f"snapshot-{name}"))
+        for purpose, ago_s in (("agent-2", 3600.0), ("agent-3", 0.0)):
+            Fleet(kept.database, lambda ago_s=ago_s: time.time() - ago_s).intend(
+                RunId("dead"), purpose, CommitId("image")
+            )
         assert bury_the_dead(settings, lambda facts: facts["pid"] == 2) == 1
         left = {vm.id for vm in vers.vms()}
         assert made["dead"] not in left
         assert {made["alive"], made["elsewhere"]} <= left
         assert kept.fleet.commits(RunId("dead")) == {}
+        assert [row.purpose for row in kept.fleet.machines(RunId("dead"))] == ["agent-3"], "it may still come"
         names = {commit.name for commit in vers.commits()}
         assert {f"snapshot-{name}" for name in made} & names == {"snapshot-alive", "snapshot-elsewhere"}
     finally:
