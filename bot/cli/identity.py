@@ -45,6 +45,11 @@ def identity(settings: Settings, credentials: Credentials) -> AppIdentity:
     return AppIdentity(found.github_app_id, found.github_webhook_secret.get_secret_value())
 
 
+def is_set_up(settings: Settings, credentials: Credentials) -> bool:
+    """Whether there is an App, also one whose credentials cannot be opened any more."""
+    return bool(settings.github_app_id) or vault(settings, credentials).holds()
+
+
 def exchange(settings: Settings, code: str) -> Mapping[str, Any]:
     """The App's id, key and secret for a code that works once.
 

@@ -86,6 +86,8 @@ def serve_worker(settings: Settings) -> None:
     with only_worker(settings.database_url):
         kept = wiring.stores(settings)
         settings = _configured(settings, kept, stop)
+        if stop.is_set():
+            return
         jobs = Jobs(settings.database_url)
         gateway, lines = started_gateway(settings, kept)
         rooms = wiring.rooms(settings, kept, lines, jobs)

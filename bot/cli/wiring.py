@@ -364,7 +364,7 @@ def web_app() -> Flask:
         now=time.time,
         set_up=SetUp(
             vault=lambda: identity.vault(settings, kept.credentials),
-            configured=lambda: bool(identity.identity(settings, kept.credentials).app_id),
+            configured=lambda: identity.is_set_up(settings, kept.credentials),
             exchange=lambda code: identity.exchange(settings, code),
             texts=texts(),
             manifest=manifest(),

@@ -78,7 +78,7 @@ def _environment(loader: BaseLoader) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"shell": shell, "fence": fence, "plain": plain, "cell": cell}
+    made.filters |= {"shell": shell, "fence": fence, "plain": plain, "cell": cell, "code": code}
     return made
 
 
@@ -101,6 +101,13 @@ def fence(text: str, language: str = "") -> str:
     marks = "`" * max(3, longest + 1)
     body = text if not text or text.endswith("\n") else text + "\n"
     return f"{marks}{language}\n{body}{marks}"
+
+
+def code(text: str) -> str:
+    """A Markdown code span on one line that its content cannot leave."""
+    line = " ".join(text.split())
+    marks = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    return f"{marks} {line} {marks}" if "`" in line else f"{marks}{line}{marks}"
 
 
 def plain(text: str) -> str:

@@ -61,6 +61,10 @@ class Vault:
         self._credentials.put(_APP, self._fernet.encrypt(json.dumps(asdict(identity)).encode()))
         self._credentials.forget("state:", older_than_s=0.0)
 
+    def holds(self) -> bool:
+        """Whether there is an identity, be it that of a key that is lost."""
+        return self._credentials.get(_APP) is not None
+
     def load(self) -> AppIdentity | None:
         """The stored identity.
 

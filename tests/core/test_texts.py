@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from jinja2 import DictLoader, UndefinedError
+from markdown_it import MarkdownIt
 
-from bot.core.texts import Texts, cell, default_loader, fence, plain
+from bot.core.texts import Texts, cell, code, default_loader, fence, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +101,14 @@ def test_templates_come_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "a.md.j2").write_text("{{ name }}")
     assert Texts(default_loader(tmp_path)).render("prompts/a.md.j2", View("you")) == "you"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["npm test", "echo `date`", "``", "` @octo/team #1 <!-- x", "a\n\n# b", "ends with `", "| cell |"],
+)
+def test_a_code_span_holds_what_is_in_it(command: str) -> None:
+    """Whatever it is, it is one piece of code and nothing else."""
+    (_, inline, _) = MarkdownIt("commonmark").parse(code(command))
+    (span,) = inline.children or ()
+    assert (span.type, span.content) == ("code_inline", " ".join(command.split()))

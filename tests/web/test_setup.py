@@ -49,7 +49,7 @@ def unconfigured(settings: Settings, hub: Running, journal: Path, public_url: st
     credentials = Credentials(world.engine, world.clock)
     world.set_up = SetUp(
         vault=lambda: identity.vault(settings, credentials),
-        configured=lambda: bool(identity.identity(settings, credentials).app_id),
+        configured=lambda: identity.is_set_up(settings, credentials),
         exchange=lambda code: identity.exchange(settings, code),
         texts=Texts(default_loader(TEMPLATES)),
         manifest=MANIFEST,
@@ -216,6 +216,14 @@ def test_the_environment_wins(world: World, settings: Settings) -> None:
         update={"github_app_id": "8", "github_webhook_secret": SecretStr("from the environment")}
     )
     assert identity.identity(named, credentials) == AppIdentity("8", "from the environment")
+
+
+def test_an_app_whose_key_is_lost_is_replaced_by_the_admin_alone(world: World, hub: Running) -> None:
+    """Whose credentials nobody can open: the page stays closed to strangers, and the admin makes another App."""
+    Vault(Credentials(world.engine, world.clock), new_key()).store(AppIdentity("7", "s", "p"))
+    client = world.app().test_client()
+    assert client.get("/setup").status_code == 403
+    assert client.get(agree(client, hub, "/setup?token=let+me+in")).status_code == 303
 
 
 def test_keys(world: World) -> None:
