@@ -21,6 +21,20 @@ def exhibits_marks(run: RunId) -> tuple[str, str]:
     return f"<!-- swarm-build:exhibits={run} -->", "<!-- /swarm-build:exhibits -->"
 
 
+def live_marks(run: RunId) -> tuple[str, str]:
+    """What stands hidden around the part of a pull request's text that says where it can be tried."""
+    return f"<!-- swarm-build:live={run} -->", "<!-- /swarm-build:live -->"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """`github/live.md.j2`; without `url` the preview is gone, and `gone` says why."""
+
+    url: str
+    lives_until: str
+    gone: str
+
+
 @dataclass(frozen=True, slots=True)
 class FileLine:
     """One file of the result."""
@@ -105,6 +119,8 @@ class PullRequestView:
     status_url: str
     warnings: tuple[str, ...]
     branch: str
+    live: tuple[str, str]
+    """Hidden marks around what changes with the preview."""
     exhibits: tuple[str, str]
     """Hidden marks around the place for a picture and transcripts, which come later."""
     picture: bool
@@ -195,6 +211,7 @@ def pull_request_view(
         status_url=status_url,
         warnings=tuple(words.one_line(text, 300) for text in seen.warnings[-10:]),
         branch=branch,
+        live=live_marks(seen.run),
         exhibits=exhibits_marks(seen.run),
         picture=picture and evidence.ok and bool(evidence.url),
         ci=ci,

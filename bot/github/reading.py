@@ -1,4 +1,4 @@
-"""What people wrote into a repository, as it stands: one file, the comments of an issue, the files of a commit."""
+"""What people wrote into a repository, as it stands: one file, the names in a folder, the comments of an issue."""
 
 import base64
 from collections.abc import Sequence
@@ -7,15 +7,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.core.errors import NotFound, UserError
-from bot.core.models import Artifact
+from bot.core.errors import NotFound
 from bot.github.door import Door, json_call
 from bot.github.errors import Access
 
 MOST_PAGES = 20
 """Of a hundred comments each; what is later is not read."""
 _PER_PAGE = 100
-MOST_FILES, MOST_BYTES = 2_000, 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +59,6 @@ class Reading:
         where = f"{self._path}/issues/{issue}/comments"
         found = pages(self._door, f"reading the comments of issue {issue}", Access.ISSUES, where)
         return [_comment(each) for each in found]
-
-    def files_at(self, tree_sha: str) -> tuple[Artifact, ...]:
-        """All regular files of a git tree, by path.
-
-        Raises:
-            UserError: they are too many or too large for a preview.
-        """
-        where = f"{self._path}/git/trees/{tree_sha}?recursive=1"
-        answer = self._get("listing the files", Access.CONTENTS, where)
-        blobs = [each for each in answer["tree"] if each["mode"] in ("100644", "100755")]
-        total_bytes = sum(each.get("size") or 0 for each in blobs)
-        if answer["truncated"] or len(blobs) > MOST_FILES or total_bytes > MOST_BYTES:
-            raise UserError(
-                f"the branch has {len(blobs):,} files of {total_bytes >> 20} MiB, more than a preview takes"
-            )
-        return tuple(
-            Artifact(each["path"], self._blob(each), int(each["mode"], 8))
-            for each in sorted(blobs, key=lambda each: str(each["path"]))
-        )
-
-    def _blob(self, entry: dict[str, Any]) -> bytes:
-        found = self._get(
-            f"reading {entry['path']}", Access.CONTENTS, f"{self._path}/git/blobs/{entry['sha']}"
-        )
-        return base64.b64decode(found["content"])
 
     def _get(self, doing: str, access: Access, where: str) -> Any:
         return self._door.again(doing, access, lambda repo: json_call(repo, "GET", where))

@@ -11,11 +11,13 @@ from bot.core.notices import CiView, ExtendedView, ShownView
 from bot.core.plan import Plan
 from bot.github.client import Repository
 from bot.github.publish import CHECK_NAME, RUN_TRAILER
-from bot.github.values import CheckReport
+from bot.github.values import Base, CheckReport
 from bot.pipeline.clean import PURPOSE, CleanMachine
 from bot.pipeline.journal.runs import Run
+from bot.pipeline.live import show_live
 from bot.pipeline.rooms import Rooms
 from bot.pipeline.show import show
+from bot.pipeline.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Desk:
                 rooms.fleet.keep_vm(row.vm, until)
         rooms.jobs.end_preview_later(run, until - rooms.now(), delivery)
         found = rooms.runs.get(run)
+        show_live(rooms, found, url=found.result["evidence"]["url"], until=until)
         view = ExtendedView(found.result["evidence"]["url"], words.moment(until), already)
         self._say(found, number, "extended", view, delivery)
         return f"preview of build {run} lives until {view.until}"
@@ -109,7 +112,9 @@ class Desk:
         brief, plan = load(Brief, run.result["brief"]), load(Plan, run.result["plan"])
         blank = Evidence(kind=brief.kind, ok=False)
         try:
-            files = repository.reading.files_at(repository.commit_at(head).tree_sha)
+            tree = repository.commit_at(head).tree_sha
+            # Links, submodules and large files are not on the preview of a build, either.
+            files = Workspace(lambda: repository, Base("", head, tree, private=True)).start().files
             machine = CleanMachine.of(self.rooms, run.id, self.rooms.now() + SHOW_LIMIT_S)
             return show(self.rooms, machine, plan, brief, files)
         except Transient:
@@ -136,6 +141,7 @@ class Desk:
             repository.deactivate_deployment(published.deployment_id)
         shown = replace(published, deployment_id=deployment)
         rooms.runs.keep(run.id, evidence=dump(evidence), published=dump(shown))
+        show_live(rooms, run, url=evidence.url, until=until)
         return ShownView(head[:9], evidence.url, words.moment(until), "", "")
 
     def _deploy(self, run: Run, repository: Repository, sha: str, url: str) -> int:

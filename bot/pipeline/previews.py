@@ -11,6 +11,7 @@ from bot.github.values import DeploymentState
 from bot.pipeline.clean import PURPOSE, CleanMachine
 from bot.pipeline.journal.fleet import VmRow
 from bot.pipeline.journal.runs import Run
+from bot.pipeline.live import show_live
 from bot.pipeline.rooms import Rooms
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Previews:
             return
         CleanMachine.of(self.rooms, run).delete()
         self.rooms.runs.record(run, "note", text=f"preview taken away: {reason}")
+        show_live(self.rooms, row, gone=reason[:1].upper() + reason[1:])
         published = load(Published, row.result["published"]) if "published" in row.result else None
         if published and published.deployment_id:
             try:

@@ -29,6 +29,7 @@ from bot.core.models import (
     Tokens,
 )
 from bot.core.pull_views import (
+    LiveView,
     Made,
     StaleView,
     check_view,
@@ -400,3 +401,13 @@ def test_check_and_stale() -> None:
     told = [TEXTS.render("github/check.md.j2", view) for view in (good, bad)]
     stale = StaleView("abc123456", "def123456", "ada", SEEN.url)
     assert_snapshot("check_and_stale.md", "\n---\n".join([*told, TEXTS.render("github/stale.md.j2", stale)]))
+
+
+def test_where_it_can_be_tried() -> None:
+    """Or why no longer, in words that do nothing."""
+    there = TEXTS.render("github/live.md.j2", LiveView(SEEN.url, "tomorrow", ""))
+    gone = TEXTS.render("github/live.md.j2", LiveView("", "", EVIL))
+    assert f"## ▶️ Try it: <{SEEN.url}>" in there
+    assert "at the latest tomorrow" in there
+    assert "The preview is gone" in gone
+    assert "@octo/team" not in gone

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from bot.core import words
 from bot.core.models import OrderKind, RunId
 from bot.pipeline.journal.database import deliveries, open_database
 from bot.pipeline.journal.runs import Run
@@ -109,6 +110,7 @@ def _commands_on_the_pull_request(walk: Walk, number: int, run: RunId) -> None:
     assert "now lives until" in heard(walk, pull, "now lives until")
     (later,) = [row for row in walk.stores.fleet.machines(run) if row.keep_until]
     assert (later.keep_until or 0) - (machine.keep_until or 0) > 2.8 * 86_400
+    assert words.moment(later.keep_until or 0) in body_of(walk, pull)
 
     branch = f"swarm/issue-{number}"
     head = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/{branch}")["sha"]
@@ -135,6 +137,7 @@ def _commands_on_the_pull_request(walk: Walk, number: int, run: RunId) -> None:
     new = walk.stores.runs.get(run).result["evidence"]["url"]
     assert new != old
     assert new in body
+    wait_until(lambda: new in body_of(walk, pull) and old not in body_of(walk, pull), 20, "it says where")
     assert httpx.get(new).status_code == 200
     assert walk.machines() == 1
     _a_reviewer_wants_a_line_mended(walk, number, pull, run)
@@ -238,8 +241,8 @@ def test_a_label_that_is_gone_again_and_a_stranger_who_asks_twice(walk: Walk) ->
     for text in ("/swarm help", "/swarm help again", "/swarm hepl"):
         says(walk, number, text, "rita")
     says(walk, number, "/swarm status")
-    for words in ("was never built", "Did you mean", "a swarm of coding agents"):
-        heard(walk, number, words)
+    for said in ("was never built", "Did you mean", "a swarm of coding agents"):
+        heard(walk, number, said)
     journal = open_database(walk.world.settings.database_url)
 
     def all_handled() -> bool:
@@ -251,6 +254,11 @@ def test_a_label_that_is_gone_again_and_a_stranger_who_asks_twice(walk: Walk) ->
     answers = [str(each["body"]) for each in walk.comments(number) if "swarm:answer=" in str(each["body"])]
     assert len(answers) == 3, answers
     assert walk.stores.runs.of_issue(REPOSITORY, number) == []
+
+
+def body_of(walk: Walk, pull: int) -> str:
+    """A pull request's text as it is now."""
+    return str(walk.github.call("GET", f"/repos/{REPOSITORY}/pulls/{pull}")["body"])
 
 
 def called(walk: Walk, run: RunId, tool: str) -> None:

@@ -114,7 +114,7 @@ def test_repositories_come_and_go(walk: Walk) -> None:
 
 def test_a_preview_whose_time_is_up(walk: Walk) -> None:
     """Its machine's row says until when it lives: nothing else has to happen, and its address goes with it."""
-    _, run = walk.build("kiosk-clock.md")
+    number, run = walk.build("kiosk-clock.md")
     assert run.state == "succeeded", run.reason
     (kept,) = walk.stores.fleet.machines(run.id)
     assert kept.vm
@@ -124,3 +124,7 @@ def test_a_preview_whose_time_is_up(walk: Walk) -> None:
     wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
     sha = run.result["published"]["commit_sha"]
     wait_until(lambda: _deployment(walk, sha) == "inactive", 30, "the deployment is inactive")
+    body = str(walk.pull_requests(number)[0]["body"])
+    assert "The preview is gone" in body
+    assert "Its time was up" in body
+    assert run.result["evidence"]["url"] not in body.partition("Answered")[0]

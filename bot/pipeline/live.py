@@ -1,0 +1,32 @@
+"""The part of a pull request's text that says where it can be tried, kept true while previews come, live longer and go."""
+
+import logging
+import re
+
+from bot.core import words
+from bot.core.codec import load
+from bot.core.errors import BotError
+from bot.core.models import Published
+from bot.core.pull_views import LiveView, live_marks
+from bot.pipeline.journal.runs import Run
+from bot.pipeline.rooms import Rooms
+
+log = logging.getLogger(__name__)
+
+
+def show_live(rooms: Rooms, run: Run, *, url: str = "", until: float = 0.0, gone: str = "") -> None:
+    """Say that the preview answers at `url` until then, or why it is gone. A pull request that cannot be edited stays as it is."""
+    published = load(Published, run.result["published"]) if "published" in run.result else None
+    if published is None or not published.pull_request:
+        return
+    view = LiveView(url, words.moment(until) if until else "", gone)
+    text = rooms.texts.render("github/live.md.j2", view).strip()
+    begin, end = live_marks(run.id)
+    between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    try:
+        rooms.github.repository(run.request.repo).change_pull_request(
+            published.pull_request,
+            lambda body: between.sub(lambda _: f"{begin}\n{text}\n{end}", body, count=1),
+        )
+    except BotError as error:  # the preview is as it is; this is only the text about it
+        log.warning("pull request of build %s: %s", run.id, error)
