@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.agents.watch import Watch
 from bot.core.models import AgentLabel, AgentState, AgentView, Role, RunId, VmId
@@ -22,6 +22,8 @@ class _Entry:
     doing: str
     reason: str
     tasks: int
+    files: int = 0
+    heard_at: float = 0.0
     watch: Watch | None = None
     recorded_at: float = 0.0
     dirty: bool = False
@@ -122,6 +124,7 @@ class Roster:
         with self._condition:
             entry = self._entries[label]
             if entry.watch and entry.watch.caught_up and not entry.over:
+                entry.files = len(entry.watch.progress.files)
                 self._apply(label, entry, entry.watch.state, entry.watch.doing, entry.watch.reason)
 
     def refresh(self) -> None:
@@ -148,7 +151,10 @@ class Roster:
         """An agent as people see it, without tokens."""
         with self._condition:
             entry = self._entries[label]
-            return AgentView(label, entry.role, entry.vm, entry.state, entry.doing, entry.reason)
+            return AgentView(
+                label, entry.role, entry.vm, entry.state, entry.doing, entry.reason,
+                files=entry.files, heard_at=entry.heard_at,
+            )  # fmt: skip
 
     def views(self, labels: Iterable[AgentLabel] | None = None) -> list[AgentView]:
         """Agents as people see them, without tokens."""
@@ -159,17 +165,14 @@ class Roster:
         """All agents, with what they have used."""
         spent = self._usage.by_agent(self.run)
         return [
-            AgentView(v.label, v.role, v.vm, v.state, v.doing, v.reason, spent[v.label])
-            if v.label in spent
-            else v
-            for v in self.views()
+            replace(view, tokens=spent[view.label]) if view.label in spent else view for view in self.views()
         ]
 
     def _apply(self, label: AgentLabel, entry: _Entry, state: AgentState, doing: str, reason: str) -> None:
         moved = state is not entry.state or reason != entry.reason
         if moved or doing != entry.doing:
             entry.state, entry.doing, entry.reason = state, doing, reason
-            entry.dirty = True
+            entry.dirty, entry.heard_at = True, self._now()
         if entry.dirty and (moved or self._now() - entry.recorded_at >= _RECORD_EVERY_S):
             self._record(label, entry)
         if moved:
@@ -177,7 +180,10 @@ class Roster:
 
     def _record(self, label: AgentLabel, entry: _Entry) -> None:
         entry.recorded_at, entry.dirty = self._now(), False
-        self._fleet.update_agent(self.run, label, state=entry.state, doing=entry.doing, reason=entry.reason)
+        self._fleet.update_agent(
+            self.run, label, state=entry.state, doing=entry.doing, reason=entry.reason,
+            files=entry.files, heard_at=entry.heard_at,
+        )  # fmt: skip
         self._runs.record(
             self.run, "agent",
             label=label, role=entry.role, state=entry.state, doing=entry.doing, reason=entry.reason,
@@ -185,4 +191,4 @@ class Roster:
 
 
 def _entry(row: AgentRow) -> _Entry:
-    return _Entry(row.role, row.vm, row.state, row.doing, row.reason, row.tasks)
+    return _Entry(row.role, row.vm, row.state, row.doing, row.reason, row.tasks, row.files, row.heard_at)

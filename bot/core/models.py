@@ -229,6 +229,10 @@ class AgentView:
     reason: str = ""
     """Why it failed or was lost."""
     tokens: Tokens = field(default_factory=Tokens)
+    files: int = 0
+    """How many it has written."""
+    heard_at: float = 0.0
+    """When it last began something else, in seconds since the epoch; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)

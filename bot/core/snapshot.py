@@ -99,6 +99,9 @@ class AgentLine:
     mark: str
     doing: str
     """What it does, or, once it failed, why."""
+    files: str
+    heard: str
+    """The time of day at which it last began something else, UTC; empty for never."""
     tokens: str
     dollars: str
 
@@ -135,6 +138,8 @@ def agent_line(agent: AgentView) -> AgentLine:
         state=agent.state,
         mark=words.AGENT_MARKS[agent.state],
         doing=words.one_line(agent.reason or agent.doing, 80),
+        files=str(agent.files or ""),
+        heard=words.time_of_day(agent.heard_at) if agent.heard_at else "",
         tokens=words.tokens(used.input + used.output + used.cache_read + used.cache_write),
         dollars=words.dollars(used.cost_microusd),
     )

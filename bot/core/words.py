@@ -93,6 +93,11 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def time_of_day(at: float) -> str:
+    """As "10:33:20", UTC."""
+    return moment(at).split(" ")[1]
+
+
 def clip(text: str, limit: int) -> str:
     """At most `limit` characters, the last one an ellipsis if something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

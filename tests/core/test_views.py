@@ -68,7 +68,7 @@ BRIEF = Brief(
 
 def agent(label: str, role: Role, state: AgentState, doing: str, price: int, reason: str = "") -> AgentView:
     used = Tokens(price // 20, price // 30, price // 3, 0, price)
-    return AgentView(AgentLabel(label), role, None, state, doing, reason, used)
+    return AgentView(AgentLabel(label), role, None, state, doing, reason, used, price // 140_000, START + 60)
 
 
 AGENTS = (

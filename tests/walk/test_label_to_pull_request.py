@@ -6,6 +6,7 @@ import httpx
 from websockets.sync.client import connect
 
 from bot.cli import wiring
+from bot.core.models import AgentLabel
 from tests.waiting import wait_until
 from tests.walk.conftest import REPOSITORY, Walk
 
@@ -14,6 +15,9 @@ def test_a_labelled_issue_becomes_a_pull_request_with_a_game_to_play(walk: Walk)
     """Spec, files, evidence, address and one comment; playing works over HTTP and WebSocket; closing ends it."""
     number, run = walk.build("multiplayer-snake.md")
     assert run.state == "succeeded", run.reason
+    agents = {row.agent: row for row in walk.stores.fleet.agents(run.id)}
+    assert agents[AgentLabel("server")].files >= 1
+    assert all(row.heard_at > run.created_at for row in agents.values())
     branch = f"swarm/issue-{number}"
     (pull,) = walk.pull_requests(number)
     body = str(pull["body"])

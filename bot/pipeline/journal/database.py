@@ -145,6 +145,10 @@ agents = Table(
     Column("pi_start", String(32), nullable=False, default=""),  # which start of pi on that machine we follow
     Column("bearer_sha256", String(64), nullable=False, default=""),
     Column("tasks", Integer, nullable=False, default=0),  # how many tasks it was given
+    Column("files", Integer, nullable=False, default=0, server_default="0"),  # how many it has written
+    Column(
+        "heard_at", Float, nullable=False, default=0.0, server_default="0"
+    ),  # when it last did something else
     Column("created_at", Float, nullable=False),
 )
 Index("agents_by_bearer", agents.c.bearer_sha256)

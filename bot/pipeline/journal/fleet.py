@@ -38,6 +38,10 @@ class AgentRow:
     reason: str
     pi_start: str
     tasks: int
+    files: int
+    """How many it has written."""
+    heard_at: float
+    """When it last began something else, in seconds since the epoch; 0 for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +203,14 @@ class Fleet:
         pi_start: str | None = None,
         bearer_sha256: str | None = None,
         tasks: int | None = None,
+        files: int | None = None,
+        heard_at: float | None = None,
     ) -> None:
         """Change what is given; None leaves a column as it is."""
         given = {
             "vm": vm, "state": state, "doing": doing, "reason": reason,
             "pi_start": pi_start, "bearer_sha256": bearer_sha256, "tasks": tasks,
+            "files": files, "heard_at": heard_at,
         }  # fmt: skip
         changes = {name: value for name, value in given.items() if value is not None}
         if changes:
@@ -326,7 +333,7 @@ def _vm(row: Any) -> VmRow:
 def _agent(row: Any) -> AgentRow:
     return AgentRow(
         RunId(row.run), AgentLabel(row.agent), Role(row.role), row.vm and VmId(row.vm), AgentState(row.state),
-        row.doing, row.reason, row.pi_start, row.tasks,
+        row.doing, row.reason, row.pi_start, row.tasks, row.files, row.heard_at,
     )  # fmt: skip
 
 

@@ -56,7 +56,9 @@ def _entered(events: list[RunEvent]) -> dict[Phase, float]:
 
 
 def _view(agent: AgentRow, used: Tokens) -> AgentView:
-    return AgentView(agent.agent, agent.role, agent.vm, agent.state, agent.doing, agent.reason, used)
+    return AgentView(
+        agent.agent, agent.role, agent.vm, agent.state, agent.doing, agent.reason, used, agent.files, agent.heard_at
+    )  # fmt: skip
 
 
 def _fact(run: Run, name: str, kind: type[T]) -> T | None:
