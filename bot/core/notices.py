@@ -83,6 +83,22 @@ class QuestionsView:
 
 
 @dataclass(frozen=True, slots=True)
+class MovedView:
+    """`github/moved.md.j2`: what stands below a pull request's text when other commits came in while it was built."""
+
+    branch: str
+    head: str
+    """Where the branch is by now."""
+    start: str
+    """What the agents started from, and what the evidence is of."""
+    below: str
+    """What the commit lies on."""
+    paths: tuple[str, ...]
+    """What both have changed; with these nobody but a person can merge."""
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExtendedView:
     """`github/extended.md.j2`."""
 

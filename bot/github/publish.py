@@ -1,10 +1,11 @@
 """A finished build to a branch, a pull request and a deployment: once per run, however often it is tried."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core.models import Artifact, Published, RunId
+from bot.core.notices import MovedView
 from bot.core.tree import differing
 from bot.github.client import Repository
 from bot.github.values import Base, CheckReport, Commit
@@ -45,6 +46,8 @@ class Publication:
     title: str
     body: str
     commit_message: str
+    remark: Callable[[MovedView], str]
+    """Markdown for below the body, where other commits came in meanwhile."""
     draft: bool = False
     run_ci: bool = False
     evidence_url: str | None = None
@@ -84,7 +87,7 @@ def publish(repository: Repository, publication: Publication) -> Published:
         head=placed.branch,
         base=placed.into,
         title=publication.title,
-        body=publication.body + placed.note,
+        body=publication.body + (publication.remark(placed.remark) if placed.remark else ""),
         draft=publication.draft or placed.in_conflict,
     )
     deployment = (
@@ -140,7 +143,7 @@ class _Placed:
     sha: str
     branch: str
     into: str
-    note: str
+    remark: MovedView | None
     in_conflict: bool
 
 
@@ -164,11 +167,11 @@ def _commit(repository: Repository, publication: Publication) -> _Placed:
     branch, into = publication.branch, publication.base.branch
     if ours:
         in_conflict = bool(moved.both) and ours[0].parents[0] == start.sha
-        return _Placed(ours[0].sha, branch, into, _note(start, moved, ours[0].parents[0]), in_conflict)
+        return _Placed(ours[0].sha, branch, into, _remark(start, moved, ours[0].parents[0]), in_conflict)
     if moved.both and since:
         branch, into = f"{branch}-{publication.run}", branch
         if (head := repository.branch_head(branch)) is not None:
-            return _Placed(head, branch, into, _note(start, moved, start.sha), in_conflict=True)
+            return _Placed(head, branch, into, _remark(start, moved, start.sha), in_conflict=True)
     parent = start if moved.both else moved.now
     sha = repository.commit(
         publication.files,
@@ -178,7 +181,7 @@ def _commit(repository: Repository, publication: Publication) -> _Placed:
         message=message_of(publication),
     )
     repository.ensure_branch(branch, sha, only_from=(head,) if head else ())
-    return _Placed(sha, branch, into, _note(start, moved, parent.sha), bool(moved.both))
+    return _Placed(sha, branch, into, _remark(start, moved, parent.sha), bool(moved.both))
 
 
 def _moved(repository: Repository, publication: Publication, start: Base, since: Sequence[Commit]) -> _Moved:
@@ -193,19 +196,16 @@ def _moved(repository: Repository, publication: Publication, start: Base, since:
     return _Moved(place, now, sorted(theirs & ours))
 
 
-def _note(start: Base, moved: _Moved, below: str) -> str:
-    """A remark if the commit does not lie on what the evidence is of, or cannot be merged as it is."""
-    if below != start.sha:
-        return (
-            f"\n\n> [!NOTE]\n> While the swarm worked, other commits came in: this one lies on top of {below[:9]}, and the evidence "
-            f"is of {start.sha[:9]} with the same changes.\n"
-        )
-    if not moved.both:
-        return ""
-    paths = ", ".join(f"`{path.replace('`', '?')}`" for path in moved.both[:_MOST_PATHS])
-    more = f" and {len(moved.both) - _MOST_PATHS} more" if len(moved.both) > _MOST_PATHS else ""
-    return (
-        f"\n\n> [!CAUTION]\n> While the swarm worked, `{moved.branch}` moved on to {moved.now.sha[:9]}, which changed what this build "
-        f"changes, too: {paths}{more}. So this is a draft on top of {start.sha[:9]}, for a person to merge; a rebuild starts from what "
-        "is there by now.\n"
+def _remark(start: Base, moved: _Moved, below: str) -> MovedView | None:
+    """What to say if the commit does not lie on what the evidence is of, or cannot be merged as it is."""
+    if below == start.sha and not moved.both:
+        return None
+    paths = moved.both if below == start.sha else ()
+    return MovedView(
+        branch=moved.branch,
+        head=moved.now.sha[:9],
+        start=start.sha[:9],
+        below=below[:9],
+        paths=tuple(paths[:_MOST_PATHS]),
+        more=max(0, len(paths) - _MOST_PATHS),
     )

@@ -259,6 +259,7 @@ class Job:
                 title=told.title,
                 body=told.body,
                 commit_message=told.commit_message,
+                remark=lambda view: self._rooms.texts.render("github/moved.md.j2", view),
                 draft=not evidence.complete,
                 run_ci=self._plan.ci,
                 co_author=CoAuthor(request.requested_by, request.requested_by_id)

@@ -11,12 +11,13 @@ from bot.core.notices import (
     CiView,
     ExhibitsView,
     ExtendedView,
+    MovedView,
     QuestionsView,
     ShownView,
     TranscriptLink,
     gate_view,
 )
-from bot.core.prompts import AnsweredPrompt, FinishPrompt, RevisePrompt
+from bot.core.prompts import AlsoPrompt, AnsweredPrompt, FinishPrompt, RevisePrompt
 from bot.core.texts import Texts, default_loader
 from tests.core.snapshots import assert_snapshot
 
@@ -79,6 +80,12 @@ def test_gate() -> None:
         ),
         ("exhibits_none", "exhibits", ExhibitsView("", "c0ffee123", "the browser | did not start", ())),
         ("ci", "ci", CiView("c0ffee123", "beef12345", "c0ffee123")),
+        ("moved", "moved", MovedView("main", "beef12345", "c0ffee123", "beef12345", (), 0)),
+        (
+            "moved_in_conflict",
+            "moved",
+            MovedView("main", "beef12345", "c0ffee123", "c0ffee123", ("a.js", "`b`.js"), 2),
+        ),
         ("ci_moved", "ci", CiView("", "beef12345", "c0ffee123")),
     ],
 )
@@ -91,6 +98,7 @@ def test_notices(name: str, template: str, view: object) -> None:
     ("name", "view"),
     [
         ("finish", FinishPrompt()),
+        ("also", AlsoPrompt("ada", "Larger letters.")),
         ("revise", RevisePrompt("ada", "Use a list.\nNo table.", ("server", "client"))),
         ("answered", AnsweredPrompt(("Which colour?",), "Blue.")),
     ],

@@ -4,11 +4,14 @@ import base64
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from bot.core.models import Repo
+from bot.core.notices import MovedView
+from bot.core.texts import Texts, default_loader
 from bot.github.app import GitHubApp
 from bot.github.client import Repository
 from bot.github.door import Patience
@@ -16,6 +19,7 @@ from bot.local.github.server import Running
 
 QUICK = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=1.0)
 ONE_TRY = Patience(attempts=1)
+TEXTS = Texts(default_loader(Path("templates")))
 _NUMBERS = itertools.count(1)
 
 
@@ -133,3 +137,8 @@ def make_repo(server: Running, http: httpx.Client, files: Mapping[str, str]) -> 
     made = http.post(f"{server.web_url}/_local/repositories", json=order).raise_for_status().json()
     (installation,) = server.world.store.installations
     return Repo(made["full_name"], made["id"], installation.id)
+
+
+def remark(view: MovedView) -> str:
+    """What a pull request says of commits that came in meanwhile."""
+    return TEXTS.render("github/moved.md.j2", view)

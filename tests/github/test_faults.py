@@ -10,7 +10,7 @@ from bot.core.models import Artifact, Published, RunId
 from bot.github.client import Repository
 from bot.github.publish import CHECK_NAME, Publication, publish, start_of
 from bot.github.values import CheckConclusion, CheckReport
-from tests.github.hub import QUICK, Hub
+from tests.github.hub import QUICK, Hub, remark
 
 ALWAYS = (
     ("POST", r"/issues/\d+/reactions$"),
@@ -84,6 +84,7 @@ def publication_of(hub: Hub, issue: int, run: str, repository: Repository) -> Pu
         title=f"Snake {run}",
         body="It works",
         commit_message="Build snake",
+        remark=remark,
         evidence_url=f"http://127.0.0.1:9000/{run}",
         check=CheckReport("It works", "Really", conclusion=CheckConclusion.SUCCESS),
     )

@@ -9,7 +9,7 @@ from bot.core.errors import Transient
 from bot.core.models import Artifact, Published, RunId
 from bot.github.publish import CoAuthor, Publication, message_of, publish, run_of, start_of
 from bot.github.values import Annotation, Base, CheckAction, CheckConclusion, CheckReport, Commit
-from tests.github.hub import ONE_TRY, Hub
+from tests.github.hub import ONE_TRY, Hub, remark
 
 FILES = (
     Artifact("Procfile", b"web: node server.js\n"),
@@ -29,6 +29,7 @@ def build(hub: Hub, issue: int, run: str = "0123456789ab", **changes: Any) -> Pu
         title="Multiplayer snake",
         body=f"Closes #{issue}",
         commit_message="Build multiplayer snake",
+        remark=remark,
         evidence_url="http://127.0.0.1:9000/",
     )
     return dataclasses.replace(publication, **changes)
@@ -306,7 +307,7 @@ def test_whose_commit_it_is(author: str, committer: str, message: str, run: str 
 def test_the_message_is_read_back() -> None:
     """What `message_of` writes is what `run_of` finds."""
     base = Base("main", "a" * 40, "b" * 40, private=False)
-    publication = Publication(RunId("ab"), 1, "x", base, (), "t", "b", "Build\n\nmore\n")
+    publication = Publication(RunId("ab"), 1, "x", base, (), "t", "b", "Build\n\nmore\n", remark)
     commit = Commit("c" * 40, message_of(publication), "swarm[bot]", "GitHub", "b" * 40, ())
     assert run_of(commit, "swarm[bot]") == "ab"
 
