@@ -4,6 +4,7 @@ Whatever creates is safe to repeat: it looks for what an earlier try may have le
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from urllib.parse import quote
@@ -349,6 +350,14 @@ class Repository(Shown):
             return False
         self._door.again(doing, Access.PULL_REQUESTS, lambda _: found.edit(body=after))
         return True
+
+    def fill_in(self, number: int, marks: tuple[str, str], text: str) -> bool:
+        """Put a text between two hidden marks in a pull request's, as far as they still stand there; whether that changed it."""
+        begin, end = marks
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        return self.change_pull_request(
+            number, lambda body: between.sub(lambda _: f"{begin}\n{text}\n{end}", body, count=1)
+        )
 
 
 def _head(repo: GhRepository, name: str) -> str | None:

@@ -1,7 +1,6 @@
 """What is added to a pull request after it was opened: a picture of the running app, and what the agents said and did."""
 
 import logging
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -137,10 +136,5 @@ class Exhibits:
         ]
         view = ExhibitsView(address, published.commit_sha[:9], problem, tuple(links))
         text = self.rooms.texts.render("github/exhibits.md.j2", view).strip()
-        begin, end = exhibits_marks(run.id)
-        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        repository.change_pull_request(
-            published.pull_request,
-            lambda body: between.sub(lambda _: f"{begin}\n{text}\n{end}", body, count=1),
-        )
+        repository.fill_in(published.pull_request, exhibits_marks(run.id), text)
         self.rooms.runs.keep(run.id, picture=address)

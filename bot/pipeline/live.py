@@ -1,7 +1,6 @@
 """The part of a pull request's text that says where it can be tried, kept true while previews come, live longer and go."""
 
 import logging
-import re
 
 from bot.core import words
 from bot.core.codec import load
@@ -21,12 +20,7 @@ def show_live(rooms: Rooms, run: Run, *, url: str = "", until: float = 0.0, gone
         return
     view = LiveView(url, words.moment(until) if until else "", gone)
     text = rooms.texts.render("github/live.md.j2", view).strip()
-    begin, end = live_marks(run.id)
-    between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     try:
-        rooms.github.repository(run.request.repo).change_pull_request(
-            published.pull_request,
-            lambda body: between.sub(lambda _: f"{begin}\n{text}\n{end}", body, count=1),
-        )
+        rooms.github.repository(run.request.repo).fill_in(published.pull_request, live_marks(run.id), text)
     except BotError as error:  # the preview is as it is; this is only the text about it
         log.warning("pull request of build %s: %s", run.id, error)
