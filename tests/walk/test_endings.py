@@ -48,8 +48,12 @@ def test_the_label_goes_after_the_build(walk: Walk) -> None:
     walk.github.call("DELETE", f"/repos/{REPOSITORY}/issues/{number}/labels/swarm-build")
     wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
     assert len(walk.pull_requests(number)) == 1
-    notes = [e.data.get("text", "") for e in walk.stores.runs.events(run.id)]
-    assert "preview taken away: the label was removed" in notes
+
+    def noted() -> bool:
+        notes = [event.data.get("text", "") for event in walk.stores.runs.events(run.id)]
+        return "preview taken away: the label was removed" in notes
+
+    wait_until(noted, 10, "it is written down")
 
 
 def test_a_lost_webhook_is_found(walk: Walk) -> None:
@@ -124,7 +128,10 @@ def test_a_preview_whose_time_is_up(walk: Walk) -> None:
     wait_until(lambda: walk.machines() == 0, 60, "the preview's machine is gone")
     sha = run.result["published"]["commit_sha"]
     wait_until(lambda: _deployment(walk, sha) == "inactive", 30, "the deployment is inactive")
-    body = str(walk.pull_requests(number)[0]["body"])
-    assert "The preview is gone" in body
-    assert "Its time was up" in body
-    assert run.result["evidence"]["url"] not in body.partition("Answered")[0]
+
+    def body() -> str:
+        return str(walk.pull_requests(number)[0]["body"])
+
+    wait_until(lambda: "The preview is gone" in body(), 20, "the pull request says so")
+    assert "Its time was up" in body()
+    assert run.result["evidence"]["url"] not in body().partition("Answered")[0]
