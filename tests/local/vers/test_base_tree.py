@@ -60,8 +60,10 @@ def test_a_failed_build_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch:
     """The last lines of mmdebstrap are the message."""
     program = tmp_path / "bin" / "mmdebstrap"
     program.parent.mkdir()
+    # The target is the last argument, or stands before the "-" that says where the sources come from.
     program.write_text(
-        "#!/bin/sh\nmkdir -p \"$(eval echo \\${$#})\"; echo 'E: no such mirror' >&2; exit 25\n"
+        '#!/bin/sh\nfor each; do [ "$each" = - ] || target=$each; done\n'
+        'mkdir -p "$target/etc"; echo "E: no such mirror" >&2; exit 25\n'
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
