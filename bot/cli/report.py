@@ -25,8 +25,8 @@ def report_of(
     row = stores.runs.get(run)
     seen = snapshot(run, stores.runs, stores.fleet, stores.usage)
     files = row.result.get("files", [])
-    published = load(Published, row.result["published"]) if "published" in row.result else None
-    evidence = load(Evidence, row.result["evidence"]) if "evidence" in row.result else None
+    published = row.fact("published", Published)
+    evidence = row.fact("evidence", Evidence)
     status = _visit(evidence.url) if evidence and evidence.url else 0
     total = (row.result.get("published_at") or row.ended_at or time.time()) - labelled_at
     course = course_of(world, row, evidence)

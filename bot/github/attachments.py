@@ -25,10 +25,10 @@ _HOSTS = ("private-user-images.githubusercontent.com", "user-images.githubuserco
 class Attachments:
     """Fetches images of one repository's issues."""
 
-    def __init__(self, door: Door, path: str, api_url: str) -> None:
+    def __init__(self, door: Door, path: str) -> None:
         self._door = door
         self._path = path
-        own = urlsplit(api_url).netloc
+        own = urlsplit(door.api_url).netloc
         self._hosts = _HOSTS if own == "api.github.com" else (own, f"media.{own}")
 
     def images(self, numbers: Sequence[int], addresses: Sequence[str]) -> list[AttachedImage]:

@@ -83,7 +83,7 @@ class Repository(Shown):
     @property
     def attachments(self) -> Attachments:
         """Images that people attached to its issues."""
-        return Attachments(self._door, self._path, self._door.api_url)
+        return Attachments(self._door, self._path)
 
     # Issues and people ---------------------------------------------------------------------------------
 

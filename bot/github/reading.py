@@ -4,6 +4,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -69,7 +70,7 @@ def pages(door: Door, doing: str, needs: Access, where: str, *, accept: str = ""
     found: list[dict[str, Any]] = []
     for page in range(1, MOST_PAGES + 1):
         path = f"{where}?per_page={_PER_PAGE}&page={page}"
-        part = door.again(doing, needs, lambda repo, path=path: json_call(repo, "GET", path, accept=accept))  # type: ignore[misc]
+        part = door.again(doing, needs, partial(json_call, verb="GET", path=path, accept=accept))
         found += part
         if len(part) < _PER_PAGE:
             break

@@ -63,7 +63,7 @@ class Exhibits:
         """
         found = self.rooms.runs.get(run)
         evidence = load(Evidence, found.result["evidence"]) if "evidence" in found.result else None
-        published = load(Published, found.result["published"]) if "published" in found.result else None
+        published = found.fact("published", Published)
         url = evidence.url if evidence and evidence.ok and published and self.rooms.camera else ""
         sessions = self.rooms.transcripts.sessions(run)
         if not (url or sessions):

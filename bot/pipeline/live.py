@@ -3,7 +3,6 @@
 import logging
 
 from bot.core import words
-from bot.core.codec import load
 from bot.core.errors import BotError
 from bot.core.models import Published
 from bot.core.pull_views import LiveView, live_marks
@@ -15,7 +14,7 @@ log = logging.getLogger(__name__)
 
 def show_live(rooms: Rooms, run: Run, *, url: str = "", until: float = 0.0, gone: str = "") -> None:
     """Say that the preview answers at `url` until then, or why it is gone. A pull request that cannot be edited stays as it is."""
-    published = load(Published, run.result["published"]) if "published" in run.result else None
+    published = run.fact("published", Published)
     if published is None or not published.pull_request:
         return
     view = LiveView(url, words.moment(until) if until else "", gone)

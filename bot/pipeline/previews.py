@@ -44,7 +44,7 @@ class Previews:
     def outdate(self, repo: Repo, number: int, head_sha: str, login: str) -> None:
         """Say, at the deployment and once in the pull request, that the preview shows an older commit than `head_sha`."""
         for run in self.rooms.runs.of_repo(repo.full_name):
-            published = load(Published, run.result["published"]) if "published" in run.result else None
+            published = run.fact("published", Published)
             if published is None or published.pull_request != number or published.commit_sha == head_sha:
                 continue
             if not self._kept(run.id):
@@ -70,7 +70,7 @@ class Previews:
         CleanMachine.of(self.rooms, run).delete()
         self.rooms.runs.record(run, "note", text=f"preview taken away: {reason}")
         show_live(self.rooms, row, gone=reason[:1].upper() + reason[1:])
-        published = load(Published, row.result["published"]) if "published" in row.result else None
+        published = row.fact("published", Published)
         if published and published.deployment_id:
             try:
                 self.rooms.github.repository(row.request.repo).deactivate_deployment(published.deployment_id)

@@ -147,14 +147,12 @@ def _commands_on_the_pull_request(walk: Walk, number: int, run: RunId) -> None:
 def _a_reviewer_wants_a_line_mended(walk: Walk, number: int, pull: int, run: RunId) -> None:
     """`/swarm fix` on a line starts a build of the issue that knows the place; what was built before stays below it."""
     head = walk.github.call("GET", f"/repos/{REPOSITORY}/commits/swarm/issue-{number}")["sha"]
-    walk.person("wendy").call(
-        "POST",
-        f"/repos/{REPOSITORY}/pulls/{pull}/comments",
-        body="/swarm fix workers=3 larger letters",
-        path="style.css",
-        line=2,
-        commit_id=head,
-    )
+
+    def remark(text: str, line: int) -> None:
+        where = f"/repos/{REPOSITORY}/pulls/{pull}/comments"
+        walk.person("wendy").call("POST", where, body=text, path="style.css", line=line, commit_id=head)
+
+    remark("/swarm fix workers=3 larger letters", line=2)
     second = wait_until(
         lambda: next((r for r in walk.stores.runs.of_issue(REPOSITORY, number) if r.id != run), None),
         30,
@@ -164,14 +162,7 @@ def _a_reviewer_wants_a_line_mended(walk: Walk, number: int, pull: int, run: Run
     assert second.request.feedback == "About line 2 of style.css: larger letters"
     assert (second.request.title, second.request.body) == (first.title, first.body)
     assert second.request.options.workers == 3
-    walk.person("wendy").call(
-        "POST",
-        f"/repos/{REPOSITORY}/pulls/{pull}/comments",
-        body="/swarm fix and a calmer colour",
-        path="style.css",
-        line=1,
-        commit_id=head,
-    )
+    remark("/swarm fix and a calmer colour", line=1)
     (also,) = wait_until(
         lambda: walk.stores.orders.of(second.id, OrderKind.ALSO), 30, "the review's next comment is heard"
     )

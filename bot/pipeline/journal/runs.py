@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +21,8 @@ from bot.pipeline.journal.database import (
     runs,
 )
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -36,6 +38,11 @@ class Run:
     """Facts that later steps and pages need, by name: brief, files, evidence, published."""
     created_at: float
     ended_at: float | None
+
+    def fact(self, name: str, kind: type[T]) -> T | None:
+        """One of the facts as a value; None as long as no step has kept it."""
+        data = self.result.get(name)
+        return None if data is None else load(kind, data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,12 @@
 """One build as people may see it, read from the journal: the same for comment, page, pull request and terminal."""
 
-from typing import TypeVar
-
-from bot.core.codec import load
 from bot.core.errors import translate
 from bot.core.models import AgentView, Brief, Evidence, Phase, Published, RunId, Tokens
 from bot.core.snapshot import Snapshot
 from bot.pipeline.journal.database import DATABASE_ERRORS
 from bot.pipeline.journal.fleet import AgentRow, Fleet
-from bot.pipeline.journal.runs import Run, RunEvent, Runs
+from bot.pipeline.journal.runs import RunEvent, Runs
 from bot.pipeline.journal.usage import Usage
-
-T = TypeVar("T")
 
 
 def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
@@ -23,7 +18,7 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
     """
     with translate(DATABASE_ERRORS, "reading the build"):
         found, events, used = runs.get(run), runs.events(run), usage.by_agent(run)
-        evidence = _fact(found, "evidence", Evidence)
+        evidence = found.fact("evidence", Evidence)
         gone = {machine.vm for machine in fleet.machines(run, live=False) if machine.state == "gone"}
         return Snapshot(
             run=run,
@@ -39,9 +34,9 @@ def snapshot(run: RunId, runs: Runs, fleet: Fleet, usage: Usage) -> Snapshot:
             warnings=tuple(str(event.data.get("text", "")) for event in events if event.kind == "warning"),
             usual_s=None if found.state.ended else runs.usual_s(),
             stopping=runs.cancellation(run),
-            brief=_fact(found, "brief", Brief),
+            brief=found.fact("brief", Brief),
             evidence=evidence,
-            published=_fact(found, "published", Published),
+            published=found.fact("published", Published),
             gated=(found.result.get("gate") or {}).get("since") is not None,
             preview_ended=bool(evidence and evidence.vm and evidence.vm in gone),
         )
@@ -59,8 +54,3 @@ def _view(agent: AgentRow, used: Tokens) -> AgentView:
     return AgentView(
         agent.agent, agent.role, agent.vm, agent.state, agent.doing, agent.reason, used, agent.files, agent.heard_at
     )  # fmt: skip
-
-
-def _fact(run: Run, name: str, kind: type[T]) -> T | None:
-    data = run.result.get(name)
-    return None if data is None else load(kind, data)
